@@ -1,0 +1,34 @@
+package tenancy
+
+import "time"
+
+// Caller is all that the path of a call needs to know of a key: who pays, under which terms, in which period.
+// It is read-only once made, so that calls share it.
+type Caller struct {
+	KeyID          int64
+	TenantID       int64
+	SubscriptionID int64
+	PeriodID       int64
+	PeriodEndsAt   time.Time
+	TenantStatus   TenantStatus
+	ExpiresAt      time.Time // zero: never
+	Terms          Terms
+	KeyModels      []string // further narrows Terms.AllowedModels; empty: no narrowing
+}
+
+// Hard tells whether the included tokens are a limit rather than a price step.
+func (c *Caller) Hard() bool { return c.Terms.Overage == Block }
+
+// Allows tells whether plan and key allow the model.
+func (c *Caller) Allows(model string) bool {
+	return allows(c.Terms.AllowedModels, model) && allows(c.KeyModels, model)
+}
+
+func allows(list []string, model string) bool {
+	for _, m := range list {
+		if m == model {
+			return true
+		}
+	}
+	return len(list) == 0
+}

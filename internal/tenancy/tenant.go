@@ -1,0 +1,88 @@
+package tenancy
+
+import (
+	"net/mail"
+	"strings"
+	"time"
+
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
+	"golang.org/x/text/unicode/norm"
+	"unicode"
+
+	"github.com/fila-ia/filaia/internal/fault"
+)
+
+// TenantStatus says whether a tenant's keys work.
+type TenantStatus string
+
+// The states of a tenant. Closed is final.
+const (
+	TenantActive    TenantStatus = "active"
+	TenantSuspended TenantStatus = "suspended"
+	TenantClosed    TenantStatus = "closed"
+)
+
+// Tenant is a customer.
+type Tenant struct {
+	ID         int64
+	Name       string
+	Email      string
+	TaxID      string // CNPJ or CPF, upper case, no punctuation; may be empty
+	TimeZone   string // IANA name
+	BillingDay int    // 1..31; months that are shorter use their last day
+	Status     TenantStatus
+	CreatedAt  time.Time
+
+	SubscriptionID int64
+	PlanID         int64
+	PlanName       string
+	PlanVersion    int
+	NextPlanName   string // plan from the next period on, empty when it stays
+	Keys           int    // working keys
+	LastCallAt     *time.Time
+}
+
+// TenantDraft is what a form or the command line gives.
+type TenantDraft struct {
+	Name       string
+	Email      string
+	TaxID      string
+	TimeZone   string
+	BillingDay int
+	PlanID     int64
+}
+
+// Validate normalises the draft and tells every rejected field at once.
+func (d *TenantDraft) Validate() error {
+	d.Name, d.Email, d.TimeZone = strings.TrimSpace(d.Name), strings.TrimSpace(d.Email), strings.TrimSpace(d.TimeZone)
+	var f fault.Form
+	f.Check(d.Name != "", "name", "error.required")
+	f.Check(len([]rune(d.Name)) <= 120, "name", "error.too_long", "max", 120)
+	f.Check(d.Email == "" || ValidEmail(d.Email), "email", "error.email", "value", d.Email)
+	if taxID, ok := NormaliseTaxID(d.TaxID); ok {
+		d.TaxID = taxID
+	} else {
+		f.Reject("tax_id", "error.tax_id", "value", d.TaxID)
+	}
+	_, err := time.LoadLocation(d.TimeZone)
+	f.Check(err == nil && d.TimeZone != "" && d.TimeZone != "Local", "time_zone", "error.time_zone", "value", d.TimeZone)
+	f.Check(d.BillingDay >= 1 && d.BillingDay <= 31, "billing_day", "error.range", "min", 1, "max", 31)
+	f.Check(d.PlanID > 0, "plan", "error.required")
+	return f.Err()
+}
+
+// ValidEmail tells whether text is one bare address with a dotted or local domain and no control characters.
+func ValidEmail(text string) bool {
+	a, err := mail.ParseAddress(text)
+	return err == nil && a.Address == text && len(text) <= 254 && !strings.ContainsAny(text, "\r\n\t <>")
+}
+
+func foldAccents(s string) string {
+	t := transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC)
+	out, _, err := transform.String(t, s)
+	if err != nil {
+		return s
+	}
+	return out
+}

@@ -1,0 +1,52 @@
+// Package usage holds what was used: one Event a call, billing periods, totals and series.
+package usage
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fila-ia/filaia/internal/money"
+)
+
+// Status says how a call ended.
+type Status uint8
+
+// The ends of a call. Interrupted calls were opened and never closed: the process died.
+const (
+	OK Status = iota
+	Failed
+	Aborted
+	Interrupted
+)
+
+// String is the word the database keeps.
+func (s Status) String() string {
+	return [...]string{"ok", "error", "aborted", "interrupted"}[s]
+}
+
+// Tokens is what a provider reports. Cached are part of Input, Reasoning part of Output.
+type Tokens struct {
+	Input, Cached, Output, Reasoning int64
+}
+
+// Event is one call that reached the provider. Tokens are what is billed.
+type Event struct {
+	ID          uuid.UUID // version 7, its time is CreatedAt to the millisecond
+	CreatedAt   time.Time
+	TenantID    int64
+	KeyID       int64
+	PeriodID    int64
+	Model       string
+	Endpoint    string // such as "chat.completions"
+	Status      Status
+	HTTPStatus  int
+	Streamed    bool
+	Estimated   bool // tokens were counted by us because the provider's figure never came
+	Tokens      Tokens
+	CostUSD     money.Micros // what the provider charges the operator
+	LatencyMS   int64
+	FirstByteMS int64
+	RequestID   string // ours, as in x-request-id
+	ProviderID  string // the provider's own request id
+}
