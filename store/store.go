@@ -1,0 +1,55 @@
+// Package store is all SQL: one file an aggregate, statements beside the methods that run them.
+//
+// Row structs stay private; what goes in and out are the types of internal/tenancy, internal/usage and internal/quota.
+// Constraint violations become fault kinds by constraint name. Customer-facing reads go through ForTenant.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// Store reads and writes the database. It is safe for concurrent use.
+type Store struct {
+	db  *sqlx.DB
+	now func() time.Time
+}
+
+// MaxConnections is what one process takes of PostgreSQL's max_connections; it leaves room for other replicas.
+const MaxConnections = 16
+
+// Open connects to the database at a lib/pq DSN and checks that it answers.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	connector, err := pq.NewConnector(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("database address: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(MaxConnections)
+	db.SetMaxIdleConns(MaxConnections / 2)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("reach the database: %w", err)
+	}
+	return New(db, time.Now), nil
+}
+
+// New wraps an open database. now is frozen once per transaction, so that a transaction has one time.
+func New(db *sql.DB, now func() time.Time) *Store {
+	return &Store{db: sqlx.NewDb(db, "postgres"), now: now}
+}
+
+// DB gives the pool to what runs its own SQL: migrations and the health check.
+func (s *Store) DB() *sql.DB { return s.db.DB }
+
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
+
+// Close releases the connections.
+func (s *Store) Close() error { return s.db.Close() }
