@@ -1,0 +1,48 @@
+package usage
+
+import "github.com/fila-ia/filaia/internal/money"
+
+// Totals is what a number of calls come to. Failures are part of Requests.
+type Totals struct {
+	Requests  int64
+	Failures  int64
+	Tokens    Tokens
+	CostUSD   money.Micros // what providers charge the operator; zero where a customer reads
+	ChargeBRL money.Micros // what customers are charged above their plans
+}
+
+// Add sums two totals.
+func (t Totals) Add(o Totals) Totals {
+	return Totals{
+		Requests: t.Requests + o.Requests,
+		Failures: t.Failures + o.Failures,
+		Tokens: Tokens{
+			Input:     t.Tokens.Input + o.Tokens.Input,
+			Cached:    t.Tokens.Cached + o.Tokens.Cached,
+			Output:    t.Tokens.Output + o.Tokens.Output,
+			Reasoning: t.Tokens.Reasoning + o.Tokens.Reasoning,
+		},
+		CostUSD:   t.CostUSD + o.CostUSD,
+		ChargeBRL: t.ChargeBRL + o.ChargeBRL,
+	}
+}
+
+// Total is input and output together.
+func (t Tokens) Total() int64 { return t.Input + t.Output }
+
+// SuccessRate is the share of calls that did not fail, 0..1; ok is false where there were none.
+func (t Totals) SuccessRate() (rate float64, ok bool) {
+	if t.Requests == 0 {
+		return 0, false
+	}
+	return 1 - float64(t.Failures)/float64(t.Requests), true
+}
+
+// Change is how much now differs from before as a ratio: 0.25 is a quarter more. ok is false where before is zero,
+// because nothing can be said then.
+func Change(now, before int64) (ratio float64, ok bool) {
+	if before == 0 {
+		return 0, false
+	}
+	return float64(now-before) / float64(before), true
+}
