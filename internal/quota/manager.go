@@ -1,0 +1,179 @@
+package quota
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Manager keeps the buckets of this replica. It is safe for concurrent use.
+type Manager struct {
+	lessor Lessor
+	log    *slog.Logger
+	now    func() time.Time
+
+	mu      sync.RWMutex
+	buckets map[int64]*bucket
+	ahead   sync.WaitGroup // leases taken ahead
+}
+
+// NewManager starts nothing; call Run to keep the leases alive.
+func NewManager(lessor Lessor, log *slog.Logger, now func() time.Time) *Manager {
+	return &Manager{lessor: lessor, log: log, now: now, buckets: map[int64]*bucket{}}
+}
+
+// Hold is tokens set aside for one call. Exactly one Settle ends it. The zero Hold holds nothing.
+type Hold struct {
+	b    *bucket
+	soft bool
+	Held Pair
+}
+
+// Settle ends the hold with the tokens that were really used; zero usage gives all of it back.
+func (h Hold) Settle(actual Pair) {
+	switch {
+	case h.b == nil:
+	case h.soft:
+		h.b.count(actual)
+	default:
+		h.b.settle(h.Held, actual)
+	}
+}
+
+// Remaining is what is left of the period's included tokens, as this replica knows it.
+func (h Hold) Remaining() Pair {
+	if h.b == nil {
+		return Pair{}
+	}
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	if h.soft {
+		return h.b.limit.minus(h.b.used).atLeastZero()
+	}
+	return h.b.remaining()
+}
+
+// Count opens a call of a soft period, which is counted but never refused.
+func (m *Manager) Count(ctx context.Context, periodID int64) Hold {
+	b := m.bucket(periodID)
+	b.refresh(ctx)
+	return Hold{b: b, soft: true}
+}
+
+// Reserve holds tokens of a hard period for one call. It waits, as long as ctx allows, while calls in flight hold
+// what may come back, and refuses with *Exhausted when the call cannot fit any more. Any other error means that
+// the database could not be asked.
+func (m *Manager) Reserve(ctx context.Context, periodID int64, want Want) (Hold, error) {
+	b := m.bucket(periodID)
+	held, err := b.reserve(ctx, want)
+	if err != nil {
+		return Hold{}, err
+	}
+	m.leaseAhead(b)
+	return Hold{b: b, Held: held}, nil
+}
+
+func (m *Manager) bucket(periodID int64) *bucket {
+	m.mu.RLock()
+	b := m.buckets[periodID]
+	m.mu.RUnlock()
+	if b != nil {
+		return b
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b = m.buckets[periodID]; b == nil {
+		b = &bucket{periodID: periodID, lessor: m.lessor, now: m.now, activeAt: m.now()}
+		m.buckets[periodID] = b
+	}
+	return b
+}
+
+// leaseAhead fetches the next chunk in the background when little is left of this one.
+func (m *Manager) leaseAhead(b *bucket) {
+	b.mu.Lock()
+	_, low := b.runsLow()
+	b.mu.Unlock()
+	if !low {
+		return
+	}
+	m.ahead.Go(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if need, low := b.runsLow(); low {
+			_ = b.lease(context.Background(), need) // whoever needs it next asks again and reports
+		}
+	})
+}
+
+// Uncovered tells that the ledger's commit charged tokens of this replica's calls to no lease of it: the provider had
+// reported more than was held.
+func (m *Manager) Uncovered(periodID int64, tokens Pair) { m.bucket(periodID).uncovered(tokens) }
+
+// How often leases are kept alive, and how long a bucket rests before its tokens go back for others to use.
+const (
+	sweepEvery  = 10 * time.Second
+	returnAfter = time.Minute
+)
+
+// Run keeps the leases alive and hands idle ones back until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := m.lessor.Heartbeat(ctx); err != nil && ctx.Err() == nil {
+			m.log.Warn("lease heartbeat failed", "error", err)
+		}
+		m.returnIdle(ctx, returnAfter)
+	}
+}
+
+// Close hands every lease back. Calls must have ended and the ledger must be committed.
+func (m *Manager) Close(ctx context.Context) {
+	m.ahead.Wait()
+	m.returnIdle(ctx, 0)
+}
+
+func (m *Manager) returnIdle(ctx context.Context, idleFor time.Duration) {
+	m.mu.RLock()
+	all := make([]*bucket, 0, len(m.buckets))
+	for _, b := range m.buckets {
+		all = append(all, b)
+	}
+	m.mu.RUnlock()
+	for _, b := range all {
+		if !b.idle(idleFor) {
+			continue
+		}
+		if err := b.giveBack(ctx); err != nil && ctx.Err() == nil {
+			m.log.Warn("lease could not be handed back", "period", b.periodID, "error", err)
+		}
+	}
+}
+
+func (b *bucket) idle(since time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.holds == 0 && b.leasing == nil && b.now().Sub(b.activeAt) >= since
+}
+
+// giveBack returns what nobody holds. Tokens are taken out first, so that no call spends them meanwhile; what an
+// error leaves unclear stays out, and is freed with the replica's lease at its next start.
+func (b *bucket) giveBack(ctx context.Context) error {
+	b.mu.Lock()
+	idle := b.avail.atLeastZero()
+	b.avail = b.avail.minus(idle)
+	b.known = false
+	b.chunk = Pair{}
+	b.mu.Unlock()
+	if idle == (Pair{}) {
+		return nil
+	}
+	return b.lessor.Return(ctx, b.periodID, idle)
+}

@@ -1,0 +1,72 @@
+// Package quota holds the exact token limit of a period.
+//
+// PostgreSQL keeps the truth; a replica takes leases, chunks of what remains, and spends them in memory, so that a
+// call needs no database. Before a call its tokens are held; after it the hold is settled with the real usage. At
+// every instant used + leased ≤ limit in the database, and held + spent ≤ leased in the replica.
+package quota
+
+import (
+	"context"
+	"fmt"
+)
+
+// Pair is a number of input and of output tokens.
+type Pair struct{ In, Out int64 }
+
+func (p Pair) plus(q Pair) Pair  { return Pair{p.In + q.In, p.Out + q.Out} }
+func (p Pair) minus(q Pair) Pair { return Pair{p.In - q.In, p.Out - q.Out} }
+
+// covers tells whether q fits into p in both kinds.
+func (p Pair) covers(q Pair) bool { return p.In >= q.In && p.Out >= q.Out }
+
+func (p Pair) atLeastZero() Pair { return Pair{max(p.In, 0), max(p.Out, 0)} }
+
+// Grant answers a lease: what was granted, and how the bucket stands after it.
+type Grant struct {
+	Granted Pair
+	Free    Pair // neither used nor leased by anyone
+	Limit   Pair
+	Used    Pair
+}
+
+// Lessor is the database's side of the leases.
+type Lessor interface {
+	// Lease moves free tokens of a period into this replica's lease: of each kind asked for (need > 0) at least
+	// need if that much is free, else all that is free; more while plenty remains. A zero need grants none.
+	Lease(ctx context.Context, periodID int64, need Pair) (Grant, error)
+	// Return hands back tokens of this replica's lease that nobody holds.
+	Return(ctx context.Context, periodID int64, idle Pair) error
+	// Heartbeat says that this replica and its leases are alive.
+	Heartbeat(ctx context.Context) error
+}
+
+// Want is what one call asks for.
+type Want struct {
+	In int64 // an upper bound of the input tokens
+	// ExactIn counts the input where the bound does not fit; it is called at most once. Nil: In is exact.
+	ExactIn func() int64
+	Out     int64 // output tokens asked for
+	// Elastic lets the hold's output shrink to what remains: the caller set no limit of its own.
+	Elastic bool
+}
+
+// Exhausted refuses a call: it does not fit into what remains.
+type Exhausted struct {
+	Asked     Pair
+	Remaining Pair
+	// Busy means that calls in flight hold what is missing: some of it may come back when they end.
+	Busy bool
+}
+
+// Error tells what was asked and what remains.
+func (e *Exhausted) Error() string {
+	return fmt.Sprintf("quota exhausted: asked for %d input and %d output tokens, %d and %d remain",
+		e.Asked.In, e.Asked.Out, e.Remaining.In, e.Remaining.Out)
+}
+
+// elasticShare and elasticFloor bound what a call without a limit of its own may hold: a share of what is left, so
+// that calls beside it fit too, but never so little that an answer is cut while more is left.
+const (
+	elasticShare = 4
+	elasticFloor = 1024
+)

@@ -1,0 +1,259 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// table is a Lessor with the arithmetic of the database row, and its CHECK.
+type table struct {
+	mu     sync.Mutex
+	limit  Pair
+	used   Pair // committed, and no longer leased
+	leased Pair
+	calls  int
+	err    error
+}
+
+func (d *table) Lease(_ context.Context, _ int64, need Pair) (Grant, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls++
+	if d.err != nil {
+		return Grant{}, d.err
+	}
+	free := d.limit.minus(d.used).minus(d.leased)
+	grant := Pair{share(free.In, need.In), share(free.Out, need.Out)}
+	d.leased = d.leased.plus(grant)
+	if s := d.used.plus(d.leased); s.In > d.limit.In || s.Out > d.limit.Out {
+		panic("leased past the limit")
+	}
+	return Grant{Granted: grant, Free: free.minus(grant), Limit: d.limit, Used: d.used}, nil
+}
+
+func share(free, need int64) int64 {
+	if need == 0 {
+		return 0
+	}
+	return min(free, max(need, free/4))
+}
+
+func (d *table) Return(_ context.Context, _ int64, idle Pair) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.leased = d.leased.minus(idle)
+	if d.leased.In < 0 || d.leased.Out < 0 {
+		panic("returned more than was leased")
+	}
+	return nil
+}
+
+func (d *table) Heartbeat(context.Context) error { return nil }
+
+func newManager(d Lessor) *Manager {
+	return NewManager(d, slog.New(slog.DiscardHandler), time.Now)
+}
+
+func brief(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestReserveGivesExactlyTheLimitAndRefusesOneTokenAbove(t *testing.T) {
+	m := newManager(&table{limit: Pair{100, 50}})
+	h, err := m.Reserve(brief(t), 1, Want{In: 100, Out: 50})
+	if err != nil {
+		t.Fatalf("the whole limit was refused: %v", err)
+	}
+	h.Settle(Pair{100, 50})
+	var refused *Exhausted
+	if _, err = m.Reserve(brief(t), 1, Want{In: 1, Out: 0}); !errors.As(err, &refused) || refused.Remaining != (Pair{}) || refused.Busy {
+		t.Fatalf("one token above the limit: %v", err)
+	}
+}
+
+func TestSettleGivesBackWhatWasNotUsed(t *testing.T) {
+	m := newManager(&table{limit: Pair{100, 100}})
+	h, _ := m.Reserve(brief(t), 1, Want{In: 100, Out: 100})
+	h.Settle(Pair{10, 20})
+	if got := h.Remaining(); got != (Pair{90, 80}) {
+		t.Fatalf("remaining %v", got)
+	}
+	if _, err := m.Reserve(brief(t), 1, Want{In: 90, Out: 80}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReserveWaitsForCallsInFlightInsteadOfRefusing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(&table{limit: Pair{100, 100}})
+		first, _ := m.Reserve(context.Background(), 1, Want{In: 90, Out: 90})
+		go func() {
+			time.Sleep(2 * time.Second) // the call in flight
+			first.Settle(Pair{10, 10})
+		}()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		second, err := m.Reserve(ctx, 1, Want{In: 90, Out: 90})
+		if err != nil {
+			t.Fatalf("refused although the call in flight left room: %v", err)
+		}
+		second.Settle(Pair{})
+	})
+}
+
+func TestReserveSaysBusyWhenTheWaitEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(&table{limit: Pair{100, 100}})
+		first, _ := m.Reserve(context.Background(), 1, Want{In: 90, Out: 90})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		var refused *Exhausted
+		if _, err := m.Reserve(ctx, 1, Want{In: 90, Out: 90}); !errors.As(err, &refused) || !refused.Busy {
+			t.Fatalf("got %v, want busy", err)
+		}
+		first.Settle(Pair{})
+	})
+}
+
+func TestReserveCountsExactlyOnlyWhereTheBoundDoesNotFit(t *testing.T) {
+	m := newManager(&table{limit: Pair{100, 100}})
+	counts := 0
+	exact := func() int64 { counts++; return 20 }
+	h, err := m.Reserve(brief(t), 1, Want{In: 90, Out: 1, ExactIn: exact})
+	if err != nil || counts != 0 {
+		t.Fatalf("%v, counted %d times although the bound fits", err, counts)
+	}
+	h.Settle(Pair{80, 1})
+	if _, err = m.Reserve(brief(t), 1, Want{In: 90, Out: 1, ExactIn: exact}); err != nil || counts != 1 {
+		t.Fatalf("%v, counted %d times; exactly 20 tokens remain", err, counts)
+	}
+}
+
+func TestElasticCallsShrinkToWhatRemains(t *testing.T) {
+	m := newManager(&table{limit: Pair{1000, 5000}})
+	h, err := m.Reserve(brief(t), 1, Want{In: 1, Out: 32768, Elastic: true})
+	if err != nil || h.Held.Out != 1250 {
+		t.Fatalf("held %v, %v; want a quarter of 5000", h.Held, err)
+	}
+	h.Settle(Pair{1, 1250})
+	for _, want := range []int64{1024, 1024, 1024, 678} {
+		if h, err = m.Reserve(brief(t), 1, Want{In: 1, Out: 32768, Elastic: true}); err != nil || h.Held.Out != want {
+			t.Fatalf("held %v, %v; want %d", h.Held, err, want)
+		}
+		h.Settle(h.Held)
+	}
+	if _, err = m.Reserve(brief(t), 1, Want{In: 1, Out: 32768, Elastic: true}); err == nil {
+		t.Fatal("an elastic call was let through with no output left")
+	}
+}
+
+func TestRefusedCallersDoNotHammerTheDatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &table{limit: Pair{10, 10}}
+		m := newManager(d)
+		for range 1000 {
+			_, _ = m.Reserve(context.Background(), 1, Want{In: 11, Out: 1})
+		}
+		if d.calls > 2 {
+			t.Fatalf("%d database calls for 1000 refusals", d.calls)
+		}
+		d.limit = Pair{20, 10}
+		time.Sleep(recheckAfter)
+		if _, err := m.Reserve(context.Background(), 1, Want{In: 11, Out: 1}); err != nil {
+			t.Fatalf("a raised limit was not noticed: %v", err)
+		}
+	})
+}
+
+func TestHeldTokensKeepServingWhileTheDatabaseIsAway(t *testing.T) {
+	d := &table{limit: Pair{1000, 1000}}
+	m := newManager(d)
+	h, err := m.Reserve(brief(t), 1, Want{In: 10, Out: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Settle(Pair{})
+	m.ahead.Wait()
+	d.mu.Lock()
+	d.err = errors.New("away")
+	d.mu.Unlock()
+	if _, err := m.Reserve(brief(t), 1, Want{In: 200, Out: 200}); err != nil {
+		t.Fatalf("within the lease: %v", err)
+	}
+	var refused *Exhausted
+	if _, err := m.Reserve(brief(t), 1, Want{In: 200, Out: 200}); err == nil || errors.As(err, &refused) {
+		t.Fatalf("outside the lease the error must not claim that the quota is used up: %v", err)
+	}
+}
+
+func TestADebtIsPaidFromLaterHoldsUntilItIsCovered(t *testing.T) {
+	d := &table{limit: Pair{200, 200}}
+	m := newManager(d)
+	a, _ := m.Reserve(brief(t), 1, Want{In: 100, Out: 100})
+	b, _ := m.Reserve(brief(t), 1, Want{In: 100, Out: 100})
+	a.Settle(Pair{130, 100}) // 30 more than held
+	b.Settle(Pair{40, 100})
+	if got := b.Remaining().In; got != 30 {
+		t.Fatalf("remaining %d, want 200 - 130 - 40", got)
+	}
+	m.Uncovered(1, Pair{30, 0})
+	if got := b.Remaining().In; got != 60 {
+		t.Fatalf("remaining %d after 30 were covered elsewhere", got)
+	}
+}
+
+func TestCloseHandsEveryLeaseBack(t *testing.T) {
+	d := &table{limit: Pair{1000, 1000}}
+	m := newManager(d)
+	h, _ := m.Reserve(brief(t), 1, Want{In: 10, Out: 10})
+	h.Settle(Pair{3, 4})
+	m.Close(brief(t))
+	if d.leased != (Pair{3, 4}) { // what the ledger has still to commit
+		t.Fatalf("leased %v", d.leased)
+	}
+}
+
+// TestNeverAboveTheLimitAndNeverRefusedWhileACallFits drives concurrent callers whose real usage is below what they
+// hold, over a limit of exactly n calls.
+func TestNeverAboveTheLimitAndNeverRefusedWhileACallFits(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		calls := rapid.Int64Range(1, 300).Draw(rt, "calls")
+		workers := rapid.IntRange(1, 32).Draw(rt, "workers")
+		real := Pair{rapid.Int64Range(1, 50).Draw(rt, "in"), rapid.Int64Range(1, 50).Draw(rt, "out")}
+		slack := rapid.Int64Range(0, 500).Draw(rt, "slack")
+		d := &table{limit: Pair{real.In * calls, real.Out * calls}}
+		m := newManager(d)
+		var answered atomic.Int64
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for {
+					h, err := m.Reserve(brief(t), 1, Want{In: real.In + slack, Out: real.Out, ExactIn: func() int64 { return real.In }})
+					if err != nil {
+						var refused *Exhausted
+						if !errors.As(err, &refused) || refused.Busy {
+							t.Errorf("refused for another reason: %v", err)
+						}
+						return
+					}
+					answered.Add(1)
+					h.Settle(real)
+				}
+			})
+		}
+		wg.Wait()
+		if answered.Load() != calls {
+			rt.Fatalf("answered %d calls of exactly %d", answered.Load(), calls)
+		}
+	})
+}
