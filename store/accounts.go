@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fila-ia/filaia/internal/quota"
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// account is a period's bucket and this replica's lease on it, locked for the length of a commit.
+type account struct {
+	PeriodID     int64 `db:"period_id"`
+	Hard         bool  `db:"hard"`
+	LimitIn      int64 `db:"limit_in"`
+	UsedIn       int64 `db:"used_in"`
+	LeasedIn     int64 `db:"leased_in"`
+	OverrunIn    int64 `db:"overrun_in"`
+	LimitOut     int64 `db:"limit_out"`
+	UsedOut      int64 `db:"used_out"`
+	LeasedOut    int64 `db:"leased_out"`
+	OverrunOut   int64 `db:"overrun_out"`
+	OveragePrice int64 `db:"overage_price_micros"` // 0 where nothing is charged above
+	OwnIn        int64 `db:"own_in"`
+	OwnOut       int64 `db:"own_out"`
+
+	added     quota.Pair // by this batch
+	uncovered quota.Pair // not drawn from this replica's lease
+}
+
+// lockAccounts locks the buckets of the events in order of id, then this replica's leases on them.
+func (c *UsageCommitter) lockAccounts(ctx context.Context, t *tx, events []usage.Event) (map[int64]*account, error) {
+	var ids []int64
+	for i := range events {
+		ids = append(ids, events[i].PeriodID)
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	list := ints(ids, func(id *int64) int64 { return *id })
+	const lock = `SELECT period_id FROM quota_buckets WHERE period_id = ANY ($1::bigint[]) ORDER BY period_id FOR UPDATE`
+	if _, err := t.ExecContext(ctx, lock, list); err != nil {
+		return nil, fmt.Errorf("lock buckets: %w", err)
+	}
+	const read = `SELECT b.period_id, b.hard, b.limit_in, b.used_in, b.leased_in, b.overrun_in,
+			b.limit_out, b.used_out, b.leased_out, b.overrun_out,
+			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
+			coalesce(l.leased_in, 0) AS own_in, coalesce(l.leased_out, 0) AS own_out
+		FROM quota_buckets b
+		JOIN billing_periods p ON p.id = b.period_id
+		JOIN plan_versions v ON v.id = p.plan_version_id
+		LEFT JOIN quota_leases l ON l.period_id = b.period_id AND l.replica = $2
+		WHERE b.period_id = ANY ($1::bigint[])`
+	var rows []account
+	if err := t.SelectContext(ctx, &rows, read, list, c.replica); err != nil {
+		return nil, fmt.Errorf("read buckets: %w", err)
+	}
+	accounts := make(map[int64]*account, len(rows))
+	for i := range rows {
+		accounts[rows[i].PeriodID] = &rows[i]
+	}
+	return accounts, nil
+}
+
+// charge adds the events to their accounts in order and gives what each is charged, in BRL micros: the tokens that
+// lie above what the plan includes.
+func charge(events []usage.Event, accounts map[int64]*account) []int64 {
+	charges := make([]int64, len(events))
+	for i := range events {
+		e := &events[i]
+		a := accounts[e.PeriodID]
+		if a == nil {
+			continue
+		}
+		above := excess(a.UsedIn+a.added.In, e.Tokens.Input, a.LimitIn) + excess(a.UsedOut+a.added.Out, e.Tokens.Output, a.LimitOut)
+		charges[i] = above * a.OveragePrice
+		a.added.In += e.Tokens.Input
+		a.added.Out += e.Tokens.Output
+	}
+	for _, a := range accounts {
+		a.settle()
+	}
+	return charges
+}
+
+// excess is how many of tokens, on top of used, lie above the limit.
+func excess(used, tokens, limit int64) int64 {
+	return min(tokens, max(used+tokens-limit, 0))
+}
+
+func (a *account) settle() {
+	if a.Hard {
+		a.uncovered.In = draw(a.added.In, a.LimitIn, a.UsedIn, &a.LeasedIn, &a.OwnIn, &a.OverrunIn)
+		a.uncovered.Out = draw(a.added.Out, a.LimitOut, a.UsedOut, &a.LeasedOut, &a.OwnOut, &a.OverrunOut)
+	}
+	a.UsedIn += a.added.In
+	a.UsedOut += a.added.Out
+}
+
+// draw takes tokens from the replica's lease; what that does not cover comes from what is free, and what even that
+// does not cover is overrun. It gives what the lease did not cover.
+func draw(tokens, limit, used int64, leased, own, overrun *int64) (uncovered int64) {
+	drawn := min(tokens, *own)
+	*own -= drawn
+	*leased -= drawn
+	uncovered = tokens - drawn
+	// used still lacks the drawn tokens, which were leased until now: together they take no free ones.
+	free := max(limit-(used-*overrun)-drawn-*leased, 0)
+	*overrun += max(uncovered-free, 0)
+	return uncovered
+}
+
+func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[int64]*account) error {
+	var rows []*account
+	for _, a := range accounts {
+		rows = append(rows, a)
+	}
+	slices.SortFunc(rows, func(a, b *account) int { return int(a.PeriodID - b.PeriodID) })
+	value := func(get func(*account) int64) string { return ints(rows, func(a **account) int64 { return get(*a) }) }
+	period := value(func(a *account) int64 { return a.PeriodID })
+	const buckets = `UPDATE quota_buckets b SET used_in = n.used_in, leased_in = n.leased_in, overrun_in = n.overrun_in,
+			used_out = n.used_out, leased_out = n.leased_out, overrun_out = n.overrun_out
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+			AS n (period_id, used_in, leased_in, overrun_in, used_out, leased_out, overrun_out)
+		WHERE b.period_id = n.period_id`
+	if _, err := t.ExecContext(ctx, buckets, period,
+		value(func(a *account) int64 { return a.UsedIn }), value(func(a *account) int64 { return a.LeasedIn }),
+		value(func(a *account) int64 { return a.OverrunIn }), value(func(a *account) int64 { return a.UsedOut }),
+		value(func(a *account) int64 { return a.LeasedOut }), value(func(a *account) int64 { return a.OverrunOut })); err != nil {
+		return fmt.Errorf("update buckets: %w", err)
+	}
+	const leases = `UPDATE quota_leases l SET leased_in = n.leased_in, leased_out = n.leased_out
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n (period_id, leased_in, leased_out)
+		WHERE l.period_id = n.period_id AND l.replica = $4`
+	if _, err := t.ExecContext(ctx, leases, period, value(func(a *account) int64 { return a.OwnIn }),
+		value(func(a *account) int64 { return a.OwnOut }), c.replica); err != nil {
+		return fmt.Errorf("update leases: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// Changes is who wants to hear of changes that any process made. The functions must not block.
+type Changes struct {
+	Callers func(tenantID int64) // what is known of this tenant's callers is old; 0: of all
+	Models  func()
+	Usage   func()
+}
+
+// Listen tells of changes until ctx ends. After a lost connection everything is told to be old, because what happened
+// meanwhile was not heard.
+func Listen(ctx context.Context, dsn string, changes Changes, log *slog.Logger) error {
+	listener := pq.NewListener(dsn, 50*time.Millisecond, 5*time.Second, func(event pq.ListenerEventType, err error) {
+		switch event {
+		case pq.ListenerEventDisconnected:
+			log.Warn("change notifications lost; trying again", "error", err)
+			changes.Callers(0)
+		case pq.ListenerEventReconnected:
+			log.Info("change notifications are back")
+		}
+	})
+	defer listener.Close()
+	for _, channel := range []string{"filaia_callers", "filaia_models", "filaia_usage"} {
+		if err := listener.Listen(channel); err != nil {
+			return fmt.Errorf("listen on %s: %w", channel, err)
+		}
+	}
+	ping := time.NewTicker(15 * time.Second)
+	defer ping.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ping.C:
+			go listener.Ping() //nolint:errcheck // only to notice a dead connection
+		case n := <-listener.Notify:
+			changes.tell(n)
+		}
+	}
+}
+
+// tell passes one notification on; nil comes after a reconnect.
+func (c Changes) tell(n *pq.Notification) {
+	switch {
+	case n == nil:
+		c.Callers(0)
+		c.Models()
+		c.Usage()
+	case n.Channel == "filaia_callers":
+		tenantID, _ := strconv.ParseInt(n.Extra, 10, 64) // unreadable: 0, all
+		c.Callers(tenantID)
+	case n.Channel == "filaia_models":
+		c.Models()
+	case n.Channel == "filaia_usage":
+		c.Usage()
+	}
+}
