@@ -49,7 +49,8 @@ func (a Allowance) Charge() money.Micros {
 	if a.Hard {
 		return 0
 	}
-	return money.Micros(a.Input.Excess()+a.Output.Excess()) * a.OveragePrice
+	perMillion := a.OveragePrice * money.Unit
+	return money.Cost(money.Term{Tokens: a.Input.Excess(), PerMillion: perMillion}, money.Term{Tokens: a.Output.Excess(), PerMillion: perMillion})
 }
 
 // Latency is how long the newest calls took until their answer was complete.

@@ -32,10 +32,9 @@ func DefaultGoals() Goals {
 	}
 }
 
-// Growth is the actual beside the goals: customers now, revenue and tokens of the current month.
+// Growth is what the goals are compared with, but for what the month's usage tells.
 type Growth struct {
 	Goals     Goals
-	Customers int64
-	Revenue   money.Micros // BRL: plan prices of active subscriptions, plus this month's charges above the plans
-	Tokens    int64
+	Customers int64        // active tenants with a plan
+	Fees      money.Micros // BRL a month: the prices of the plans in force
 }

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/fila-ia/filaia/internal/money"
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// latencySample is how many of the newest calls tell the latency: enough for a steady p95, and a bounded read.
+const latencySample = 10_000
+
+// Calls gives the newest calls, newest first, of one tenant or of all (0). before is the id that the page before
+// ended with, uuid.Nil for the first page: a page costs the same however deep it lies.
+func (s *Store) Calls(ctx context.Context, tenantID int64, before uuid.UUID, limit int) ([]usage.Call, error) {
+	return s.usage(tenantID).calls(ctx, before, limit)
+}
+
+// Calls is Store.Calls of the tenant's own, without cost.
+func (t *Tenant) Calls(ctx context.Context, before uuid.UUID, limit int) ([]usage.Call, error) {
+	return readOwn(ctx, t, func(r usageReader) ([]usage.Call, error) { return r.calls(ctx, before, limit) })
+}
+
+// Latency measures the answered calls among the newest ten thousand, of one tenant or of all (0).
+func (s *Store) Latency(ctx context.Context, tenantID int64) (usage.Latency, error) {
+	return s.usage(tenantID).latency(ctx)
+}
+
+// Latency is Store.Latency of the tenant's own.
+func (t *Tenant) Latency(ctx context.Context) (usage.Latency, error) {
+	return readOwn(ctx, t, func(r usageReader) (usage.Latency, error) { return r.latency(ctx) })
+}
+
+func (r usageReader) latency(ctx context.Context) (usage.Latency, error) {
+	var row struct {
+		Calls int   `db:"calls"`
+		P50   int64 `db:"p50"`
+		P95   int64 `db:"p95"`
+	}
+	// The failed calls are left out after the limit, not before it: a tenant with errors only would be read whole.
+	const query = `SELECT count(*) AS calls,
+			COALESCE(percentile_disc(0.5) WITHIN GROUP (ORDER BY latency_ms), 0) AS p50,
+			COALESCE(percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms), 0) AS p95
+		FROM (SELECT status, latency_ms FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1)
+			ORDER BY id DESC LIMIT $2) newest
+		WHERE status = 'ok'`
+	if err := sqlx.GetContext(ctx, r.q, &row, query, r.tenantID, latencySample); err != nil {
+		return usage.Latency{}, fmt.Errorf("read latency of tenant %d: %w", r.tenantID, err)
+	}
+	return usage.Latency{
+		P50: time.Duration(row.P50) * time.Millisecond, P95: time.Duration(row.P95) * time.Millisecond, Calls: row.Calls,
+	}, nil
+}
+
+type callRow struct {
+	ID          uuid.UUID `db:"id"`
+	CreatedAt   time.Time `db:"created_at"`
+	TenantID    int64     `db:"tenant_id"`
+	TenantName  string    `db:"tenant_name"`
+	KeyID       int64     `db:"key_id"`
+	KeyName     string    `db:"key_name"`
+	PeriodID    int64     `db:"period_id"`
+	Model       string    `db:"model"`
+	Endpoint    string    `db:"endpoint"`
+	Status      string    `db:"status"`
+	HTTPStatus  int       `db:"http_status"`
+	Streamed    bool      `db:"streamed"`
+	Estimated   bool      `db:"estimated"`
+	Input       int64     `db:"input_tokens"`
+	Cached      int64     `db:"cached_tokens"`
+	Output      int64     `db:"output_tokens"`
+	Reasoning   int64     `db:"reasoning_tokens"`
+	Cost        int64     `db:"cost_usd_micros"`
+	Charge      int64     `db:"charge_brl_micros"`
+	LatencyMS   int64     `db:"latency_ms"`
+	FirstByteMS int64     `db:"first_byte_ms"`
+	RequestID   string    `db:"request_id"`
+}
+
+func (r usageReader) calls(ctx context.Context, before uuid.UUID, limit int) ([]usage.Call, error) {
+	cost := ""
+	if r.cost {
+		cost = ", cost_usd_micros"
+	}
+	if before == uuid.Nil {
+		before = uuid.Max
+	}
+	query := `SELECT e.*, COALESCE(t.name, '') AS tenant_name, COALESCE(k.name, '') AS key_name FROM (
+			SELECT id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status, streamed, estimated,
+				input_tokens, cached_tokens, output_tokens, reasoning_tokens, charge_brl_micros, latency_ms, first_byte_ms,
+				request_id` + cost + `
+			FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1) AND id < $2 ORDER BY id DESC LIMIT $3
+		) e LEFT JOIN tenants t ON t.id = e.tenant_id LEFT JOIN api_keys k ON k.id = e.key_id ORDER BY e.id DESC`
+	var rows []callRow
+	if err := sqlx.SelectContext(ctx, r.q, &rows, query, r.tenantID, before, limit); err != nil {
+		return nil, fmt.Errorf("read calls of tenant %d: %w", r.tenantID, err)
+	}
+	calls := make([]usage.Call, len(rows))
+	for i, row := range rows {
+		calls[i] = row.call()
+	}
+	return calls, nil
+}
+
+func (r callRow) call() usage.Call {
+	return usage.Call{TenantName: r.TenantName, KeyName: r.KeyName, Event: usage.Event{
+		ID: r.ID, CreatedAt: r.CreatedAt.UTC(), TenantID: r.TenantID, KeyID: r.KeyID, PeriodID: r.PeriodID,
+		Model: r.Model, Endpoint: r.Endpoint, Status: statusOf(r.Status), HTTPStatus: r.HTTPStatus,
+		Streamed: r.Streamed, Estimated: r.Estimated,
+		Tokens:  usage.Tokens{Input: r.Input, Cached: r.Cached, Output: r.Output, Reasoning: r.Reasoning},
+		CostUSD: money.Micros(r.Cost), LatencyMS: r.LatencyMS, FirstByteMS: r.FirstByteMS, RequestID: r.RequestID,
+	}}
+}
+
+// statusOf reads usage.Status's own word; the table holds no other.
+func statusOf(word string) usage.Status {
+	for _, s := range []usage.Status{usage.OK, usage.Failed, usage.Aborted} {
+		if s.String() == word {
+			return s
+		}
+	}
+	return usage.Interrupted
+}
