@@ -1,0 +1,63 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/gateway"
+)
+
+// Stream posts a JSON body and gives the answer as it comes. Ending ctx breaks it off, and so does a provider that
+// stays silent for too long.
+func (c *Client) Stream(ctx context.Context, path string, body []byte) (gateway.StreamAnswer, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		cancel(nil)
+		return nil, refusal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Authorization", c.auth)
+	req.Header.Set("User-Agent", "filaia")
+	res, err := c.stream.Do(req)
+	if err != nil {
+		cancel(nil)
+		return nil, refusal(err)
+	}
+	s := &stream{res: res, cancel: cancel}
+	s.idle = time.AfterFunc(idleTimeout, func() { cancel(context.DeadlineExceeded) })
+	return s, nil
+}
+
+type stream struct {
+	res    *http.Response
+	cancel context.CancelCauseFunc
+	idle   *time.Timer
+}
+
+func (s *stream) Status() int               { return s.res.StatusCode }
+func (s *stream) Header(name string) string { return s.res.Header.Get(name) }
+
+// Read gives what has come, as soon as anything has.
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.res.Body.Read(p)
+	if err == nil {
+		s.idle.Reset(idleTimeout)
+	} else if err != io.EOF {
+		err = refusal(err)
+	}
+	return n, err
+}
+
+// Close ends the stream. A stream that was read to its end leaves its connection for the next call; any other is
+// torn down with it.
+func (s *stream) Close() error {
+	s.idle.Stop()
+	err := s.res.Body.Close()
+	s.cancel(nil)
+	return err
+}
