@@ -30,6 +30,7 @@ type listing struct {
 	from    string // FROM and WHERE
 	sorts   map[string]string
 	initial string // a key of sorts
+	newest  bool   // the initial sort is downwards
 	tie     string // column that makes the order total
 }
 
@@ -37,7 +38,7 @@ type listing struct {
 func (l listing) order(q tenancy.ListQuery) string {
 	expr, ok := l.sorts[q.Sort]
 	if !ok {
-		expr = l.sorts[l.initial]
+		expr, q.Desc = l.sorts[l.initial], l.newest
 	}
 	direction := "ASC"
 	if q.Desc {

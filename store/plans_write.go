@@ -142,9 +142,9 @@ func (t *tx) insertVersion(ctx context.Context, planID int64, number int, terms 
 	return known(err, planMissing)
 }
 
-// Publish makes the draft the version that new subscriptions get; existing ones keep theirs. Conflict when there is
+// PublishPlan makes the draft the version that new subscriptions get; existing ones keep theirs. Conflict when there is
 // no draft, as after somebody else has published it.
-func (s *Store) Publish(ctx context.Context, planID int64) (plan tenancy.Plan, err error) {
+func (s *Store) PublishPlan(ctx context.Context, planID int64) (plan tenancy.Plan, err error) {
 	err = s.inTx(ctx, func(tx *tx) error {
 		if err := tx.lockPlan(ctx, planID); err != nil {
 			return err
@@ -174,9 +174,9 @@ func (t *tx) publish(ctx context.Context, planID int64) error {
 	return t.audit(ctx, "plan.publish", planSubject(planID), 0, map[string]any{"version": number})
 }
 
-// DiscardDraft throws the draft version away. A plan that was never published loses its only version and goes with
+// DiscardPlanDraft throws the draft version away. A plan that was never published loses its only version and goes with
 // it. Conflict when there is no draft.
-func (s *Store) DiscardDraft(ctx context.Context, planID int64) error {
+func (s *Store) DiscardPlanDraft(ctx context.Context, planID int64) error {
 	err := s.inTx(ctx, func(tx *tx) error {
 		if err := tx.lockPlan(ctx, planID); err != nil {
 			return err
@@ -205,13 +205,13 @@ func (s *Store) DiscardDraft(ctx context.Context, planID int64) error {
 	return nil
 }
 
-// Archive takes a plan off sale: no new subscriptions; those there are go on. Archiving it again does nothing.
-func (s *Store) Archive(ctx context.Context, planID int64) error {
+// ArchivePlan takes a plan off sale: no new subscriptions; those there are go on. Archiving it again does nothing.
+func (s *Store) ArchivePlan(ctx context.Context, planID int64) error {
 	return s.setArchived(ctx, planID, true)
 }
 
-// Unarchive puts a plan on sale again.
-func (s *Store) Unarchive(ctx context.Context, planID int64) error {
+// UnarchivePlan puts a plan on sale again.
+func (s *Store) UnarchivePlan(ctx context.Context, planID int64) error {
 	return s.setArchived(ctx, planID, false)
 }
 

@@ -4,7 +4,9 @@
 package tenancy
 
 import (
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +44,7 @@ type PlanVersion struct {
 	Terms       Terms
 	PublishedAt *time.Time
 	CreatedAt   time.Time
+	Subscribers int // current subscriptions on this version
 }
 
 // Terms is what a plan promises for one period. Zero rates mean no limit; no models means all.
@@ -55,6 +58,18 @@ type Terms struct {
 	TokensPerMinute   int
 	ParallelCalls     int
 	AllowedModels     []string
+}
+
+// Equal tells whether both promise the same; the order of the models does not matter.
+func (t Terms) Equal(other Terms) bool {
+	a, b := slices.Sorted(slices.Values(t.AllowedModels)), slices.Sorted(slices.Values(other.AllowedModels))
+	t.AllowedModels, other.AllowedModels = nil, nil
+	return reflect.DeepEqual(t, other) && slices.Equal(a, b)
+}
+
+// Smaller tells whether the terms include less than other of either kind of token.
+func (t Terms) Smaller(other Terms) bool {
+	return t.InputTokens < other.InputTokens || t.OutputTokens < other.OutputTokens
 }
 
 // PlanDraft is what a form or the command line gives to create or edit a plan.

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
 // TenantStatus says whether a tenant's keys work.
@@ -34,13 +35,16 @@ type Tenant struct {
 	Status     TenantStatus
 	CreatedAt  time.Time
 
-	SubscriptionID int64
-	PlanID         int64
-	PlanName       string
-	PlanVersion    int
-	NextPlanName   string // plan from the next period on, empty when it stays
-	Keys           int    // working keys
-	LastCallAt     *time.Time
+	SubscriptionID  int64
+	PlanID          int64
+	PlanName        string
+	PlanVersion     int
+	NewestVersion   int    // newest published version of the plan; above PlanVersion the tenant may move to it
+	NextPlanName    string // plan from the next period on, empty when it stays
+	NextPlanVersion int
+	Keys            int // working keys
+	LastCallAt      *time.Time
+	Allowance       usage.Allowance // of the tenant's own plan, this period; zero for a closed tenant
 }
 
 // TenantDraft is what a form or the command line gives.
