@@ -1,0 +1,63 @@
+// Package handlers serves the browser: the panel of the gestores, the portal of their customers, sign-in and health.
+//
+// Every page family has a file with its routes, its handlers and the small interface it needs of the store. Handlers
+// return errors; errors.go alone turns them into pages. Sessions, CSRF and gates are middleware (routes.go), so a family
+// thinks about none of them.
+package handlers
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/tenancy"
+)
+
+// Deps is what the pages stand on. All of it is required except where it says so.
+type Deps struct {
+	Secret    [32]byte // signs cookies and form tokens
+	PublicURL *url.URL // where people reach the panel; https makes cookies Secure. Optional
+	Zone      *time.Location
+	Log       *slog.Logger
+	Now       func() time.Time
+	Passwords *tenancy.Passwords
+	Ping      pinger // for /readyz
+
+	Sessions  SessionStore
+	SignIns   SignInStore
+	Users     UserStore
+	Plans     PlanStore
+	Tenants   TenantStore
+	Keys      KeyStore
+	Dashboard DashboardStore
+	Portal    PortalStore
+}
+
+// Panel is the browser side. It is safe for concurrent use.
+type Panel struct {
+	Deps
+	sessions *sessionCookies
+	csrfKey  []byte
+}
+
+// New makes the browser side; Register puts its routes on an app.
+func New(d Deps) *Panel {
+	if d.PublicURL == nil {
+		d.PublicURL = &url.URL{}
+	}
+	p := &Panel{Deps: d, csrfKey: d.derive("csrf")}
+	p.sessions = newSessionCookies(d.derive("session"), d.Sessions, p.secure())
+	return p
+}
+
+// secure tells whether people come over https, so that cookies may insist on it.
+func (d *Deps) secure() bool { return d.PublicURL.Scheme == "https" }
+
+// derive makes a key for one purpose from the secret, so that no two purposes share one.
+func (d *Deps) derive(purpose string) []byte {
+	mac := hmac.New(sha256.New, d.Secret[:])
+	mac.Write([]byte("filaia browser " + purpose))
+	return mac.Sum(nil)
+}

@@ -1,0 +1,35 @@
+package handlers
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/fila-ia/filaia/static"
+)
+
+// Register puts the browser's routes on app. It must come last: what it does not know it answers with a page.
+//
+// The order is the protection: what stands below a gate is reached only through it.
+func (p *Panel) Register(app *fiber.App) {
+	app.Get(static.Prefix+"*", static.Handler)
+	p.health(app)
+
+	app.Use(p.observe, p.secureHeaders, p.identify, p.checkCSRF)
+	p.setup(app)
+	p.auth(app)
+	p.preferences(app)
+
+	// Anyone who is signed in.
+	signedIn := app.Group("/account", p.needUser)
+	p.account(signedIn)
+
+	// Customers: reading for both roles, changing for the tenant's admin.
+	p.portal(app.Group("/portal", p.needTenant))
+
+	// The team: reading for all roles, changing for owner and manager. Families name their own absolute paths.
+	team := app.Group("/", p.needTeam)
+	p.dashboard(team)
+	p.plans(team)
+	p.tenants(team)
+	p.keys(team)
+	p.users(team)
+}
