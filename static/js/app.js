@@ -157,8 +157,12 @@
   document.addEventListener("htmx:afterRequest", function () { busy(-1); });
   document.addEventListener("htmx:responseError", function (e) {
     if (e.detail.xhr.status === 401) { window.location.reload(); return; } // the session ended: the page leads to sign-in
-    toast(document.body.dataset.errorText);
+    toast(told(e.detail.xhr) || document.body.dataset.errorText);
   });
+  // What the server says of a failure comes as plain text; a proxy's error page does not.
+  function told(xhr) {
+    return (xhr.getResponseHeader("Content-Type") || "").startsWith("text/plain") ? xhr.responseText : "";
+  }
   document.addEventListener("htmx:sendError", function () { toast(document.body.dataset.offlineText); });
 
   function toast(text) {
