@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -63,20 +64,29 @@ const (
 
 // Validate normalises the draft and tells every rejected field at once.
 func (d *UserDraft) Validate() error {
+	f := d.check()
+	CheckPassword(f, "password", d.Password)
+	return f.Err()
+}
+
+// ValidateProfile is Validate for an edit, which leaves the password alone.
+func (d *UserDraft) ValidateProfile() error { return d.check().Err() }
+
+func (d *UserDraft) check() *fault.Form {
 	d.Email, d.Name = strings.ToLower(strings.TrimSpace(d.Email)), strings.TrimSpace(d.Name)
-	var f fault.Form
-	f.Check(d.Name != "", "name", "error.required")
-	f.Check(len([]rune(d.Name)) <= 120, "name", "error.too_long", "max", 120)
+	f := &fault.Form{}
+	CheckName(f, d.Name)
 	f.Check(ValidEmail(d.Email), "email", "error.email", "value", d.Email)
-	known := false
-	for _, r := range Roles {
-		known = known || r == d.Role
-	}
-	f.Check(known, "role", "error.choice", "value", string(d.Role), "accepted", "owner, manager, viewer, tenant_admin, tenant_viewer")
+	f.Check(slices.Contains(Roles, d.Role), "role", "error.choice", "value", string(d.Role), "accepted", "owner, manager, viewer, tenant_admin, tenant_viewer")
 	f.Check(!d.Role.OfTenant() || d.TenantID > 0, "tenant", "error.tenant_required")
 	f.Check(d.Role.OfTenant() || d.TenantID == 0, "tenant", "error.tenant_not_for_role")
-	CheckPassword(&f, "password", d.Password)
-	return f.Err()
+	return f
+}
+
+// CheckName rejects a person's name that is empty or too long.
+func CheckName(f *fault.Form, name string) {
+	f.Check(name != "", "name", "error.required")
+	f.Check(len([]rune(name)) <= 120, "name", "error.too_long", "max", 120)
 }
 
 // CheckPassword rejects passwords that are too short or too long.

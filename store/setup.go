@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/tenancy"
+)
+
+const (
+	setupSetting = "setup_links"
+	setupLinks   = 10 // links that are good at the same time: each start prints one
+)
+
+// IssueSetupToken gives the secret of a link under which the first owner can be made, or "" when there is one already.
+// Only its hash is kept. Every link stays good until the first owner exists.
+func (s *Store) IssueSetupToken(ctx context.Context) (string, error) {
+	raw := make([]byte, 32)
+	rand.Read(raw) //nolint:errcheck // it never fails
+	token := base64.RawURLEncoding.EncodeToString(raw)
+	err := s.inTx(ctx, func(t *tx) error {
+		hashes, err := t.lockSetup(ctx)
+		if err != nil {
+			return err
+		}
+		owned, err := t.hasOwner(ctx)
+		if err != nil {
+			return err
+		}
+		if owned {
+			token = ""
+			return t.closeSetup(ctx)
+		}
+		hashes = append(hashes, setupHash(token))
+		value, err := json.Marshal(hashes[max(0, len(hashes)-setupLinks):])
+		if err != nil {
+			return fmt.Errorf("write setup links: %w", err)
+		}
+		const keep = `INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at`
+		if _, err := t.ExecContext(ctx, keep, setupSetting, value, t.now); err != nil {
+			return fmt.Errorf("keep setup link: %w", err)
+		}
+		return nil
+	})
+	return token, err
+}
+
+// SetupOpen tells whether the token's link still works. NotFound when it does not.
+func (s *Store) SetupOpen(ctx context.Context, token string) error {
+	return s.inTx(ctx, func(t *tx) error { return t.checkSetup(ctx, token) })
+}
+
+// CreateFirstOwner makes the first owner. NotFound when the token is not good or there is an owner already: of several
+// at the same time one succeeds.
+func (s *Store) CreateFirstOwner(ctx context.Context, token string, d tenancy.UserDraft, passwordHash string) (tenancy.User, error) {
+	var made tenancy.User
+	err := s.inTx(ctx, func(t *tx) (err error) {
+		if err := t.checkSetup(ctx, token); err != nil {
+			return err
+		}
+		d.Role, d.TenantID = tenancy.Owner, 0
+		if made, err = t.createUser(ctx, d, passwordHash); err != nil {
+			return err
+		}
+		return t.closeSetup(ctx)
+	})
+	return made, err
+}
+
+// checkSetup holds the setup's lock until the transaction ends.
+func (t *tx) checkSetup(ctx context.Context, token string) error {
+	hashes, err := t.lockSetup(ctx)
+	if err != nil {
+		return err
+	}
+	owned, err := t.hasOwner(ctx)
+	if err != nil {
+		return err
+	}
+	if owned || !slices.Contains(hashes, setupHash(token)) {
+		return fault.New(fault.NotFound, "setup.error.link_over")
+	}
+	return nil
+}
+
+// lockSetup makes whoever sets up the installation wait their turn, and reads the hashes of the links that are good.
+func (t *tx) lockSetup(ctx context.Context) (hashes []string, err error) {
+	if _, err := t.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, setupSetting); err != nil {
+		return nil, fmt.Errorf("lock setup: %w", err)
+	}
+	var value []byte
+	err = t.GetContext(ctx, &value, `SELECT value FROM settings WHERE name = $1`, setupSetting)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read setup links: %w", err)
+	}
+	if err := json.Unmarshal(value, &hashes); err != nil {
+		return nil, fmt.Errorf("read setup links: %w", err)
+	}
+	return hashes, nil
+}
+
+// closeSetup ends all links.
+func (t *tx) closeSetup(ctx context.Context) error {
+	if _, err := t.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, setupSetting); err != nil {
+		return fmt.Errorf("lock setup: %w", err)
+	}
+	if _, err := t.ExecContext(ctx, `DELETE FROM settings WHERE name = $1`, setupSetting); err != nil {
+		return fmt.Errorf("close setup: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) hasOwner(ctx context.Context) (owned bool, err error) {
+	if err := t.GetContext(ctx, &owned, `SELECT EXISTS (SELECT 1 FROM users WHERE role = 'owner')`); err != nil {
+		return false, fmt.Errorf("look for an owner: %w", err)
+	}
+	return owned, nil
+}
+
+func setupHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
