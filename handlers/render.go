@@ -107,10 +107,8 @@ func (p *Panel) renderError(c *fiber.Ctx, status int, key string, args ...any) e
 		return c.Type("txt", "utf-8").SendString(text)
 	}
 	m := problem.Model{
-		Frame: p.frame(c, v.Say.T(titleKey(status)), ""), Text: text, Back: ui.Link{Label: v.Say.T("problem.back"), Href: "/"},
-	}
-	if status >= fiber.StatusInternalServerError {
-		m.RequestID = v.RequestID
+		Frame: p.frame(c, v.Say.T(titleKey(status)), ""), Text: text, RequestID: v.RequestID,
+		Back: ui.Link{Label: v.Say.T("problem.back"), Href: "/"},
 	}
 	return p.render(c, problem.Page(m), nil)
 }
