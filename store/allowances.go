@@ -18,8 +18,8 @@ func (s *Store) Allowances(ctx context.Context, tenantID int64, limit int) ([]us
 }
 
 // Allowances is Store.Allowances of the tenant's own.
-func (t *Tenant) Allowances(ctx context.Context) ([]usage.Allowance, error) {
-	return readOwn(ctx, t, func(r usageReader) ([]usage.Allowance, error) { return r.allowances(ctx, maxShares) })
+func (t *Tenant) Allowances(ctx context.Context, limit int) ([]usage.Allowance, error) {
+	return readOwn(ctx, t, func(r usageReader) ([]usage.Allowance, error) { return r.allowances(ctx, limit) })
 }
 
 type allowanceRow struct {

@@ -50,3 +50,17 @@ func (s *Store) SetGoals(ctx context.Context, goals usage.Goals) error {
 		return tx.audit(ctx, "goals.change", "settings:"+goalsSetting, 0, goals)
 	})
 }
+
+// FirstSteps tells how far a new installation has come.
+func (s *Store) FirstSteps(ctx context.Context) (usage.FirstSteps, error) {
+	var steps usage.FirstSteps
+	const query = `SELECT
+		(SELECT count(DISTINCT plan_id) FROM plan_versions WHERE published_at IS NOT NULL),
+		(SELECT count(*) FROM tenants),
+		(SELECT count(*) FROM api_keys),
+		EXISTS (SELECT FROM usage_hourly)`
+	if err := s.db.QueryRowContext(ctx, query).Scan(&steps.Plans, &steps.Tenants, &steps.Keys, &steps.Called); err != nil {
+		return steps, fmt.Errorf("read first steps: %w", err)
+	}
+	return steps, nil
+}
