@@ -73,8 +73,7 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 	if err != nil {
 		return nil, standing, err
 	}
-	limits := ratelimit.Limits{Requests: caller.Terms.RequestsPerMinute, Tokens: caller.Terms.TokensPerMinute, Parallel: caller.Terms.ParallelCalls}
-	ticket, rates, err := g.Rates.Acquire(caller.SubscriptionID, limits, r.InputBound/bytesPerToken+r.MaxOutput*r.Choices)
+	ticket, rates, err := g.Rates.Acquire(caller.SubscriptionID, limitsOf(caller), r.InputBound/bytesPerToken+r.MaxOutput*r.Choices)
 	standing.Rates = rates
 	if err != nil {
 		refusal := &Refusal{Reason: RateLimited}

@@ -83,7 +83,7 @@ type Ticket struct {
 // nothing from any limit.
 func (l *Limiter) Acquire(subscription int64, limits Limits, tokens int64) (Ticket, Status, error) {
 	if limits == (Limits{}) {
-		return Ticket{}, Status{Unlimited, Unlimited, Unlimited, Unlimited, 0, 0}, nil
+		return Ticket{}, unlimited, nil
 	}
 	now := l.now()
 	m := l.lockMeter(subscription, now)
@@ -97,6 +97,20 @@ func (l *Limiter) Acquire(subscription int64, limits Limits, tokens int64) (Tick
 	m.tokens = advance(m.tokens, now, limits.Tokens, tokens)
 	m.parallel++
 	return Ticket{l, m, limits, tokens}, m.status(now, limits), nil
+}
+
+// unlimited is how a subscription without limits stands.
+var unlimited = Status{Unlimited, Unlimited, Unlimited, Unlimited, 0, 0}
+
+// Status tells how a subscription stands without taking anything.
+func (l *Limiter) Status(subscription int64, limits Limits) Status {
+	if limits == (Limits{}) {
+		return unlimited
+	}
+	now := l.now()
+	m := l.lockMeter(subscription, now)
+	defer m.mu.Unlock()
+	return m.status(now, limits)
 }
 
 func (m *meter) refusal(now time.Time, limits Limits, tokens int64) error {

@@ -56,16 +56,16 @@ func New(o Options) (*Client, error) {
 		base: strings.TrimSuffix(o.BaseURL, "/"),
 		auth: "Bearer " + o.APIKey,
 		unary: &fasthttp.Client{
-			Name:                          "filaia",
-			NoDefaultUserAgentHeader:      true,
-			Dial:                          func(addr string) (net.Conn, error) { return dialer.Dial("tcp", addr) },
-			TLSConfig:                     &tls.Config{MinVersion: tls.VersionTLS12},
-			MaxConnsPerHost:               10_000,
-			MaxIdleConnDuration:           keepAlive,
-			MaxIdemponentCallAttempts:     1, // a call is charged: never sent twice behind our back
-			MaxResponseBodySize:           maxAnswer,
-			DisableHeaderNamesNormalizing: false,
-			DisablePathNormalizing:        true,
+			Name:                      "filaia",
+			NoDefaultUserAgentHeader:  true,
+			Dial:                      func(addr string) (net.Conn, error) { return dialer.Dial("tcp", addr) },
+			TLSConfig:                 &tls.Config{MinVersion: tls.VersionTLS12},
+			MaxConnsPerHost:           10_000,
+			MaxIdleConnDuration:       keepAlive,
+			MaxIdemponentCallAttempts: 1, // a call is charged: never sent twice behind our back
+			MaxResponseBodySize:       maxAnswer,
+			ReadBufferSize:            16 << 10, // bounds the answer's head
+			DisablePathNormalizing:    true,
 		},
 		stream: &http.Client{
 			Transport: &http.Transport{

@@ -1,0 +1,169 @@
+package v1
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/fila-ia/filaia/internal/gateway"
+	"github.com/fila-ia/filaia/internal/ratelimit"
+)
+
+// problem is an error as OpenAI's SDKs read it.
+type problem struct {
+	status  int
+	kind    string
+	code    string // empty: null
+	param   string // empty: null
+	message string
+	retry   time.Duration // above 0: retry-after
+	final   bool          // the SDK must not try again
+	cause   error         // for the log
+}
+
+func (p *problem) Error() string {
+	if p.cause != nil {
+		return p.message + ": " + p.cause.Error()
+	}
+	return p.message
+}
+
+// invalid rejects a body; param names the field.
+func invalid(param, format string, args ...any) *problem {
+	return &problem{status: fiber.StatusBadRequest, kind: "invalid_request_error", param: param, message: fmt.Sprintf(format, args...)}
+}
+
+// body is the error's JSON; all four keys are always there.
+func (p *problem) body() []byte {
+	orNull := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
+	}
+	type detail struct {
+		Message string `json:"message"`
+		Type    string `json:"type"`
+		Param   any    `json:"param"`
+		Code    any    `json:"code"`
+	}
+	b, err := json.Marshal(map[string]detail{"error": {p.message, p.kind, orNull(p.param), orNull(p.code)}})
+	if err != nil {
+		return []byte(`{"error":{"message":"Internal error.","type":"server_error","param":null,"code":null}}`)
+	}
+	return b
+}
+
+// answerError writes any error in OpenAI's shape; what is no problem and no refusal is a 500 without its text.
+func (a *API) answerError(r *request, err error) {
+	p := asProblem(err)
+	res := &r.Response
+	res.ResetBody()
+	res.SetStatusCode(p.status)
+	res.Header.SetContentType(fiber.MIMEApplicationJSON)
+	if p.retry > 0 {
+		res.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retry.Seconds()))))
+		res.Header.Set("Retry-After-Ms", strconv.FormatInt(max(p.retry.Milliseconds(), 1), 10))
+	}
+	if p.final {
+		res.Header.Set("X-Should-Retry", "false")
+	}
+	res.SetBody(p.body())
+}
+
+func asProblem(err error) *problem {
+	var p *problem
+	var refusal *gateway.Refusal
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &refusal):
+		return refused(refusal)
+	}
+	return &problem{
+		status: fiber.StatusInternalServerError, kind: "server_error", cause: err,
+		message: "The server had an error while processing your request. Please retry, and contact us with the request id if it persists.",
+	}
+}
+
+// refused gives each refusal its status, type and code.
+func refused(r *gateway.Refusal) *problem {
+	p := &problem{status: fiber.StatusUnauthorized, kind: "invalid_request_error", code: "invalid_api_key", cause: r.Cause}
+	switch r.Reason {
+	case gateway.NoKey:
+		p.message = "You didn't provide an API key. Send it in the Authorization header as: Authorization: Bearer fia_live_..."
+	case gateway.UnknownKey:
+		p.message = "Incorrect API key provided, or it has been revoked."
+	case gateway.ExpiredKey:
+		p.message = "This API key has expired."
+	case gateway.TenantInactive:
+		p.code, p.message = "account_deactivated", "The account of this API key is "+r.Subject+". Contact your provider to reactivate it."
+	case gateway.UnknownModel:
+		p.status, p.code, p.param = fiber.StatusNotFound, "model_not_found", "model"
+		p.message = fmt.Sprintf("The model `%s` does not exist or your plan does not include it. GET /v1/models lists those you can use.", r.Subject)
+	case gateway.RateLimited:
+		rateRefused(p, r.Rate)
+	case gateway.QuotaExhausted, gateway.QuotaBusy:
+		quotaRefused(p, r)
+	case gateway.ProviderTimeout:
+		p.status, p.kind, p.code = fiber.StatusGatewayTimeout, "server_error", "request_timeout"
+		p.message = "The model's provider took too long to answer."
+	default: // NotRecordable, DatabaseAway, ProviderAway
+		p.status, p.kind, p.code, p.retry = fiber.StatusServiceUnavailable, "service_unavailable_error", "server_is_overloaded", time.Second
+		p.message = "The service is temporarily unavailable. Please retry."
+	}
+	return p
+}
+
+func rateRefused(p *problem, r *ratelimit.Refused) {
+	p.status, p.code, p.retry = fiber.StatusTooManyRequests, "rate_limit_exceeded", r.RetryAfter
+	p.kind = "requests"
+	switch r.Kind {
+	case ratelimit.Requests:
+		p.message = fmt.Sprintf("Rate limit reached: your plan allows %d requests per minute.", r.Limit)
+	case ratelimit.Tokens:
+		p.kind = "tokens"
+		p.message = fmt.Sprintf("Rate limit reached: your plan allows %d tokens per minute.", r.Limit)
+	case ratelimit.Parallel:
+		p.message = fmt.Sprintf("Rate limit reached: your plan allows %d parallel calls.", r.Limit)
+	}
+	p.message += fmt.Sprintf(" Please try again in %s.", r.RetryAfter.Round(time.Millisecond))
+}
+
+func quotaRefused(p *problem, r *gateway.Refusal) {
+	q := r.Quota
+	p.status = fiber.StatusTooManyRequests
+	if r.Reason == gateway.QuotaBusy {
+		p.kind, p.code, p.retry = "tokens", "rate_limit_exceeded", time.Second
+		p.message = "The tokens that remain of your plan are held by calls in progress. Please try again in a moment."
+		return
+	}
+	p.kind, p.code, p.final = "insufficient_quota", "insufficient_quota", true
+	p.message = fmt.Sprintf("You exceeded your plan's included tokens: this call needs up to %d input and %d output tokens, "+
+		"and %d input and %d output tokens remain until %s.",
+		q.Asked.In, q.Asked.Out, q.Remaining.In, q.Remaining.Out, r.Resets.UTC().Format(time.RFC3339))
+}
+
+// FiberError answers what Fiber itself refuses below Prefix: a body that is too large, a request it cannot read.
+func (a *API) FiberError(c *fiber.Ctx, err error) error {
+	r := &request{RequestCtx: c.Context(), id: gateway.NewID(), start: a.gate.Now()}
+	r.Response.Header.Set("X-Request-Id", r.id.String())
+	var fe *fiber.Error
+	if errors.As(err, &fe) && fe.Code < fiber.StatusInternalServerError {
+		p := &problem{status: fe.Code, kind: "invalid_request_error", message: fe.Message}
+		if fe.Code == fiber.StatusRequestEntityTooLarge {
+			limit := c.App().Config().BodyLimit
+			p.code, p.message = "request_too_large", fmt.Sprintf("The request body is larger than the %d MiB accepted.", limit>>20)
+		}
+		err = p
+	}
+	r.log.err = err
+	a.answerError(r, err)
+	a.write(r, r.Response.StatusCode())
+	return nil
+}

@@ -1,0 +1,47 @@
+package v1
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/fila-ia/filaia/internal/gateway"
+)
+
+// setStanding tells how the caller's rates and quota stand.
+func setStanding(h *fasthttp.ResponseHeader, s gateway.Standing) {
+	setInt(h, "X-Ratelimit-Limit-Requests", int64(s.Rates.RequestLimit))
+	setInt(h, "X-Ratelimit-Remaining-Requests", int64(s.Rates.RequestsLeft))
+	h.Set("X-Ratelimit-Reset-Requests", s.Rates.RequestReset.Round(time.Millisecond).String())
+	setInt(h, "X-Ratelimit-Limit-Tokens", int64(s.Rates.TokenLimit))
+	setInt(h, "X-Ratelimit-Remaining-Tokens", int64(s.Rates.TokensLeft))
+	h.Set("X-Ratelimit-Reset-Tokens", s.Rates.TokenReset.Round(time.Millisecond).String())
+	setInt(h, "X-Fila-Quota-Remaining-Input", s.QuotaLeft.In)
+	setInt(h, "X-Fila-Quota-Remaining-Output", s.QuotaLeft.Out)
+	h.Set("X-Fila-Quota-Reset", s.QuotaReset.UTC().Format(time.RFC3339))
+}
+
+func setInt(h *fasthttp.ResponseHeader, name string, n int64) {
+	var b [20]byte
+	h.SetBytesV(name, strconv.AppendInt(b[:0], n, 10))
+}
+
+// passed are the provider's headers that are the caller's business. Its request id and its rate limits are not: they
+// are the operator's account.
+var passed = [...]string{"Openai-Processing-Ms", "Openai-Version", "Retry-After", "Retry-After-Ms", "X-Should-Retry"}
+
+func passHeaders(h *fasthttp.ResponseHeader, get func(string) string) {
+	for _, name := range passed {
+		if value := get(name); value != "" {
+			h.Set(name, value)
+		}
+	}
+}
+
+// setProcessing tells how long the provider took, where it does not tell itself.
+func setProcessing(h *fasthttp.ResponseHeader, took time.Duration) {
+	if len(h.Peek("Openai-Processing-Ms")) == 0 {
+		setInt(h, "Openai-Processing-Ms", took.Milliseconds())
+	}
+}

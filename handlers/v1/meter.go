@@ -1,0 +1,126 @@
+package v1
+
+import (
+	"bytes"
+	"unsafe"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/fila-ia/filaia/internal/tokenizer"
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// chatUsage reads a usage object of chat completions; false where there is none. Cached and reasoning tokens are
+// parts, not additions.
+func chatUsage(u gjson.Result) (usage.Tokens, bool) {
+	if !u.IsObject() || !u.Get("prompt_tokens").Exists() {
+		return usage.Tokens{}, false
+	}
+	return usage.Tokens{
+		Input: u.Get("prompt_tokens").Int(), Cached: u.Get("prompt_tokens_details.cached_tokens").Int(),
+		Output: u.Get("completion_tokens").Int(), Reasoning: u.Get("completion_tokens_details.reasoning_tokens").Int(),
+	}, true
+}
+
+// wholeUsage gives a whole answer's tokens: the provider's figure, or ours where it has none.
+func wholeUsage(answer []byte, body *chatBody) (tokens usage.Tokens, estimated bool) {
+	root := gjson.Parse(unsafe.String(unsafe.SliceData(answer), len(answer)))
+	if tokens, ok := chatUsage(root.Get("usage")); ok {
+		return tokens, false
+	}
+	var text delivered
+	root.Get("choices").ForEach(func(_, choice gjson.Result) bool {
+		text.add(choice.Get("message"))
+		return true
+	})
+	return text.count(body), true
+}
+
+// delivered gathers what a model has said, to be counted only where the provider does not say how much it was.
+type delivered struct{ text []byte }
+
+// add appends the text of a message or of a chunk's delta.
+func (d *delivered) add(message gjson.Result) {
+	message.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "content", "refusal", "reasoning_content", "reasoning":
+			if value.Type == gjson.String {
+				d.text = append(d.text, value.String()...)
+			}
+		case "tool_calls":
+			value.ForEach(func(_, call gjson.Result) bool {
+				d.text = append(d.text, call.Get("function.name").String()...)
+				d.text = append(d.text, call.Get("function.arguments").String()...)
+				return true
+			})
+		}
+		return true
+	})
+}
+
+// count gives the tokens by the tokenizer: an estimate.
+func (d *delivered) count(body *chatBody) usage.Tokens {
+	return usage.Tokens{
+		Input:  int64(tokenizer.CountChat(body.raw)),
+		Output: int64(tokenizer.Count(body.model, string(d.text))),
+	}
+}
+
+// meter watches the events of a chat stream go by.
+type meter struct {
+	delivered
+	tokens   usage.Tokens
+	reported bool // the provider told its usage
+	finished bool // every choice so far told why it ended
+	failed   bool // the provider sent an error
+	done     bool // [DONE] came
+}
+
+var (
+	dataField = []byte("data:")
+	doneMark  = []byte("[DONE]")
+)
+
+// watch reads one event, with its blank line; strip tells that it carries nothing but the usage.
+func (m *meter) watch(event []byte) (strip bool) {
+	data, ok := eventData(event)
+	if !ok {
+		return false
+	}
+	if bytes.Equal(data, doneMark) {
+		m.done = true
+		return false
+	}
+	chunk := gjson.Parse(unsafe.String(unsafe.SliceData(data), len(data)))
+	choices := 0
+	chunk.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "choices":
+			value.ForEach(func(_, choice gjson.Result) bool {
+				choices++
+				m.add(choice.Get("delta"))
+				m.finished = choice.Get("finish_reason").Type == gjson.String
+				return true
+			})
+		case "usage":
+			if tokens, ok := chatUsage(value); ok {
+				m.tokens, m.reported = tokens, true
+				strip = true
+			}
+		case "error":
+			m.failed = value.IsObject()
+		}
+		return true
+	})
+	return strip && choices == 0
+}
+
+// eventData gives the data of an event of one data line, which is all that OpenAI's streams have.
+func eventData(event []byte) ([]byte, bool) {
+	for line := range bytes.Lines(event) {
+		if rest, ok := bytes.CutPrefix(line, dataField); ok {
+			return bytes.TrimSpace(rest), true
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,234 @@
+package v1
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/fila-ia/filaia/internal/gateway"
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// streamChat relays an answer that comes in pieces.
+func (a *API) streamChat(r *request, call *gateway.Call, body *chatBody) error {
+	// Not the request's context: the provider is read on for a while after the client has gone.
+	ctx, cancel := context.WithCancel(context.Background())
+	answer, err := a.gate.Upstream.Stream(ctx, "/chat/completions", body.forProvider(call.MaxOutput))
+	if err != nil {
+		cancel()
+		return a.failed(call, err)
+	}
+	if answer.Status() != fiber.StatusOK {
+		defer cancel()
+		defer answer.Close()
+		return a.refusedStream(r, call, answer)
+	}
+	passHeaders(&r.Response.Header, answer.Header)
+	setProcessing(&r.Response.Header, call.Elapsed())
+	r.Response.Header.SetContentType(contentType(answer.Header("Content-Type"), "text/event-stream; charset=utf-8"))
+	r.Response.Header.Set("Cache-Control", "no-cache")
+	r.Response.Header.Set("X-Accel-Buffering", "no") // proxies in front must not hold pieces back
+	r.log.deferred = true
+	rl := &relay{
+		a: a, call: call, body: body.retained(), answer: answer, cancel: cancel, providerID: answer.Header("X-Request-Id"),
+		line: request{id: r.id, caller: r.caller, start: r.start, log: line{call: call}},
+	}
+	r.Response.SetBodyStream(rl, -1)
+	return nil
+}
+
+// retained copies what a stream still needs after its request's memory is reused.
+func (b *chatBody) retained() *chatBody {
+	c := *b
+	c.raw = bytes.Clone(b.raw)
+	return &c
+}
+
+// refusedStream passes an error that the provider gave instead of a stream.
+func (a *API) refusedStream(r *request, call *gateway.Call, answer gateway.StreamAnswer) error {
+	if err := hidden(answer.Status()); err != nil {
+		return a.failed(call, err)
+	}
+	const maxError = 1 << 20
+	text, err := io.ReadAll(io.LimitReader(answer, maxError))
+	if err != nil {
+		return a.failed(call, err)
+	}
+	err = call.Finish(gateway.Outcome{Status: usage.Failed, HTTPStatus: answer.Status(), ProviderID: answer.Header("X-Request-Id")})
+	if err != nil {
+		return notRecorded(err)
+	}
+	passHeaders(&r.Response.Header, answer.Header)
+	setProcessing(&r.Response.Header, call.Elapsed())
+	r.Response.SetStatusCode(answer.Status())
+	r.Response.Header.SetContentType(contentType(answer.Header("Content-Type"), fiber.MIMEApplicationJSON))
+	r.Response.SetBody(text)
+	return nil
+}
+
+// relay is the body of a streamed answer. The server pulls: each Read gives the events that have come, and the last
+// ones only after the call is recorded. Close before the end means that the client has gone.
+type relay struct {
+	a          *API
+	call       *gateway.Call
+	body       *chatBody
+	answer     gateway.StreamAnswer
+	cancel     context.CancelFunc
+	providerID string
+	line       request
+
+	meter     meter
+	in        []byte // read from the provider, not yet a whole event
+	out       []byte // to be given to the server
+	firstByte time.Duration
+	recorded  bool
+	ended     bool
+}
+
+// maxEvent bounds one event of the provider.
+const maxEvent = 8 << 20
+
+var errEventTooLarge = errors.New("the provider sent an event beyond all bounds")
+
+// Read relays whole events, unchanged.
+func (s *relay) Read(p []byte) (int, error) {
+	for len(s.out) == 0 {
+		if s.ended {
+			return 0, io.EOF
+		}
+		if over, err := s.pull(true); over {
+			s.finish(err)
+		}
+	}
+	n := copy(p, s.out)
+	s.out = s.out[n:]
+	return n, nil
+}
+
+// pull reads once from the provider; with emit, whole events move to out. It tells whether the stream is over.
+func (s *relay) pull(emit bool) (over bool, err error) {
+	const piece = 4 << 10
+	s.in = slices.Grow(s.in, piece)
+	n, err := s.answer.Read(s.in[len(s.in) : len(s.in)+piece])
+	s.in = s.in[:len(s.in)+n]
+	if n > 0 && s.firstByte == 0 {
+		s.firstByte = s.call.Elapsed()
+	}
+	s.events(emit)
+	if err == nil && len(s.in) > maxEvent {
+		err = &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errEventTooLarge}
+	}
+	return s.meter.done || err != nil, err
+}
+
+// events takes whole events from in. What follows [DONE] is not relayed.
+func (s *relay) events(emit bool) {
+	s.out = s.out[:0]
+	rest := s.in
+	for !s.meter.done {
+		end := eventEnd(rest)
+		if end < 0 {
+			break
+		}
+		event := rest[:end]
+		rest = rest[end:]
+		strip := s.meter.watch(event) && !s.body.includeUsage
+		// The last event waits for the record; see finish.
+		if emit && !strip && !s.meter.done {
+			s.out = append(s.out, event...)
+		}
+	}
+	s.in = append(s.in[:0], rest...)
+}
+
+// eventEnd is the length of the first whole event, or -1. Events end with a blank line.
+func eventEnd(b []byte) int {
+	for i := 0; ; {
+		n := bytes.IndexByte(b[i:], '\n')
+		if n < 0 {
+			return -1
+		}
+		i += n + 1
+		rest := b[i:]
+		switch {
+		case len(rest) > 0 && rest[0] == '\n':
+			return i + 1
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return i + 2
+		}
+	}
+}
+
+// finish records the call and then lets its end pass.
+func (s *relay) finish(err error) {
+	s.ended = true
+	complete := s.meter.done || errors.Is(err, io.EOF) && (s.meter.finished || s.meter.reported)
+	status := usage.OK
+	if !complete || s.meter.failed {
+		status = usage.Failed
+	}
+	if recordErr := s.record(status); recordErr != nil {
+		s.out = append(s.out, streamError(notRecorded(recordErr))...)
+		return
+	}
+	if complete {
+		s.out = append(s.out, "data: [DONE]\n\n"...)
+		return
+	}
+	if !s.meter.failed { // else the provider's own error has passed
+		if err == nil || errors.Is(err, io.EOF) {
+			err = &gateway.Refusal{Reason: gateway.ProviderAway, Cause: io.ErrUnexpectedEOF}
+		}
+		s.line.log.err = err
+		s.out = append(s.out, streamError(err)...)
+	}
+}
+
+// streamError is an error after the first byte: an event, then the end, never a false finish_reason.
+func streamError(err error) []byte {
+	b := append([]byte("data: "), asProblem(err).body()...)
+	return append(b, "\n\n"...)
+}
+
+// record ends the call once.
+func (s *relay) record(status usage.Status) error {
+	if s.recorded {
+		return nil
+	}
+	s.recorded = true
+	o := gateway.Outcome{Status: status, HTTPStatus: fiber.StatusOK, Tokens: s.meter.tokens, ProviderID: s.providerID, FirstByte: s.firstByte}
+	if !s.meter.reported {
+		o.Tokens, o.Estimated = s.meter.count(s.body), true
+	}
+	return s.call.Finish(o)
+}
+
+// Close is called by the server after the last byte, or when the client has gone: then the provider is read on for
+// its usage figure, for as long as the policy allows; past that, what was delivered is counted.
+func (s *relay) Close() error {
+	if !s.ended {
+		s.ended = true
+		deadline := time.AfterFunc(s.a.gate.AbortDrain, s.cancel)
+		for over := false; !over && !s.meter.reported; {
+			over, _ = s.pull(false)
+		}
+		deadline.Stop()
+		if err := s.record(usage.Aborted); err != nil {
+			s.line.log.err = err
+		}
+	} else if s.meter.done {
+		// Reading to the very end lets the connection serve the next call. It has come, or is about to.
+		deadline := time.AfterFunc(time.Second, s.cancel)
+		_, _ = io.Copy(io.Discard, io.LimitReader(s.answer, maxEvent))
+		deadline.Stop()
+	}
+	err := s.answer.Close()
+	s.cancel()
+	s.a.write(&s.line, fiber.StatusOK)
+	return err
+}

@@ -1,0 +1,115 @@
+// Package v1 speaks OpenAI's wire protocol: it reads the few fields that matter from the raw body, lets
+// internal/gateway decide, and relays bytes. Errors, headers and streams follow what the official SDKs rely on.
+package v1
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"github.com/fila-ia/filaia/internal/gateway"
+	"github.com/fila-ia/filaia/internal/tenancy"
+)
+
+// API serves /v1.
+type API struct {
+	gate *gateway.Gateway
+	log  *slog.Logger
+}
+
+// New makes the API over a gateway.
+func New(gate *gateway.Gateway, log *slog.Logger) *API { return &API{gate: gate, log: log} }
+
+// Prefix is where the API lives; errors below it are in OpenAI's shape.
+const Prefix = "/v1"
+
+// Register adds the routes. They must come before the panel's middleware, which a call does not need.
+func (a *API) Register(app *fiber.App) {
+	app.Post(Prefix+"/chat/completions", a.handle(a.chat))
+	app.Get(Prefix+"/models", a.handle(a.listModels))
+	app.Get(Prefix+"/models/*", a.handle(a.getModel)) // names may hold slashes
+	app.Use(Prefix, a.handle(a.unknown))
+}
+
+// request is one HTTP request on its way.
+type request struct {
+	*fasthttp.RequestCtx
+	id     gateway.ID
+	caller *tenancy.Caller
+	start  time.Time
+	log    line
+}
+
+// handle authenticates, answers errors in OpenAI's shape and writes the log line of what is answered at once; a stream
+// writes its own at its end.
+func (a *API) handle(next func(*fiber.Ctx, *request) error) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		r := &request{RequestCtx: c.Context(), id: gateway.NewID(), start: a.gate.Now()}
+		r.Response.Header.Set("X-Request-Id", r.id.String())
+		caller, err := a.gate.Callers.Authenticate(c.UserContext(), bearer(&r.Request.Header))
+		if err == nil {
+			r.caller = caller
+			err = next(c, r)
+		}
+		if err != nil {
+			r.log.err = err
+			a.answerError(r, err)
+		}
+		if !r.log.deferred {
+			a.write(r, r.Response.StatusCode())
+		}
+		return nil
+	}
+}
+
+// bearer gives the secret of the Authorization header, or nothing.
+func bearer(h *fasthttp.RequestHeader) string {
+	scheme, secret, ok := strings.Cut(string(h.Peek(fasthttp.HeaderAuthorization)), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(secret)
+}
+
+func (a *API) unknown(c *fiber.Ctx, _ *request) error {
+	return &problem{
+		status: fiber.StatusNotFound, kind: "invalid_request_error", code: "unknown_url",
+		message: "Unknown request URL: " + c.Method() + " " + c.Path() + ". Please check the URL for typos.",
+	}
+}
+
+// line is what the log says of a request beside its id, caller, status and time.
+type line struct {
+	call     *gateway.Call
+	err      error
+	deferred bool // a stream writes the line when it ends
+}
+
+// write puts one wide line into the log; never a key, a prompt or an answer.
+func (a *API) write(r *request, status int) {
+	level := slog.LevelInfo
+	if status >= 500 {
+		level = slog.LevelError
+	}
+	if !a.log.Enabled(r, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs, slog.String("id", r.id.String()), slog.String("method", string(r.Method())), slog.String("path", string(r.Path())),
+		slog.Int("status", status), slog.Duration("took", a.gate.Now().Sub(r.start)))
+	if r.caller != nil {
+		attrs = append(attrs, slog.Int64("tenant", r.caller.TenantID), slog.Int64("key", r.caller.KeyID))
+	}
+	if r.log.call != nil {
+		e := r.log.call.Event()
+		attrs = append(attrs, slog.String("model", e.Model), slog.String("outcome", e.Status.String()),
+			slog.Int64("input", e.Tokens.Input), slog.Int64("output", e.Tokens.Output), slog.Bool("stream", e.Streamed))
+	}
+	if r.log.err != nil {
+		attrs = append(attrs, slog.String("error", r.log.err.Error()))
+	}
+	a.log.LogAttrs(r, level, "call", attrs...)
+}
