@@ -1,0 +1,104 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func load(t *testing.T, vars map[string]string) (Config, error) {
+	t.Helper()
+	if vars["FILAIA_DATA_DIR"] == "" {
+		vars["FILAIA_DATA_DIR"] = t.TempDir()
+	}
+	return Load(func(name string) string { return vars[name] })
+}
+
+func TestDefaultsNeedNothingSetUp(t *testing.T) {
+	c, err := load(t, map[string]string{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != "127.0.0.1:8080" || c.PublicURL != "http://127.0.0.1:8080" || !c.Simulated() || c.AbortDrain != 10*time.Second ||
+		c.TimeZone.String() != "America/Sao_Paulo" || len(c.SecretKey) != 32 {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestTheSecretIsMadeOnceAndOnlyItsOwnerMayRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	a, err := load(t, map[string]string{"FILAIA_DATA_DIR": dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := load(t, map[string]string{"FILAIA_DATA_DIR": dir})
+	if err != nil || string(a.SecretKey) != string(b.SecretKey) {
+		t.Fatalf("another secret at the second start: %v", err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "secret.key"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v", info.Mode(), err)
+	}
+}
+
+func TestABadValueIsNamedWithWhatIsAccepted(t *testing.T) {
+	key := strings.Repeat("ab", 32)
+	for name, c := range map[string]struct {
+		vars map[string]string
+		want []string
+	}{
+		"listen":            {map[string]string{"FILAIA_LISTEN": "nowhere"}, []string{"FILAIA_LISTEN", "nowhere", "host:port"}},
+		"time zone":         {map[string]string{"FILAIA_TIME_ZONE": "Mars/Olympus"}, []string{"FILAIA_TIME_ZONE", "Mars/Olympus", "IANA"}},
+		"drain":             {map[string]string{"FILAIA_ABORT_DRAIN": "ten"}, []string{"FILAIA_ABORT_DRAIN", "ten", "10s"}},
+		"log":               {map[string]string{"FILAIA_LOG": "xml"}, []string{"FILAIA_LOG", "xml", "text or json"}},
+		"provider":          {map[string]string{"OPENAI_BASE_URL": "ftp://x"}, []string{"OPENAI_BASE_URL", "ftp://x", "https://"}},
+		"database":          {map[string]string{"DATABASE_URL": "mysql://x"}, []string{"DATABASE_URL", "mysql://x", "postgres://"}},
+		"secret missing":    {map[string]string{"DATABASE_URL": "postgres://x/y"}, []string{"FILAIA_SECRET_KEY", "required", "DATABASE_URL"}},
+		"secret too short":  {map[string]string{"FILAIA_SECRET_KEY": "abcd"}, []string{"FILAIA_SECRET_KEY", "64 hex digits"}},
+		"file not readable": {map[string]string{"OPENAI_API_KEY_FILE": "/nonexistent"}, []string{"OPENAI_API_KEY_FILE", "/nonexistent"}},
+		"folder is a file":  {map[string]string{"FILAIA_DATA_DIR": "/dev/null/x"}, []string{"FILAIA_DATA_DIR", "/dev/null/x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, c.vars)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, part := range c.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not say %q", err, part)
+				}
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+		})
+	}
+	if _, err := load(t, map[string]string{"DATABASE_URL": "postgres://u:p@h/d", "FILAIA_SECRET_KEY": key}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestErrorsNeverShowSecrets(t *testing.T) {
+	for _, vars := range []map[string]string{
+		{"FILAIA_SECRET_KEY": "canary-secret"},
+		{"DATABASE_URL": "mysql://user:canary-secret@host/db"},
+		{"OPENAI_BASE_URL": "https://user:canary-secret@host/v1"},
+	} {
+		if _, err := load(t, vars); err == nil || strings.Contains(err.Error(), "canary-secret") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestValuesMayComeFromFiles(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("sk-from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, map[string]string{"OPENAI_API_KEY_FILE": file})
+	if err != nil || c.OpenAIKey != "sk-from-file" || c.Simulated() {
+		t.Fatalf("%v", err)
+	}
+}
