@@ -1,0 +1,144 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// Begin records that the provider is about to be called. On an error nothing was recorded: the call must not be made.
+func (l *Ledger) Begin(e *usage.Event) error { return l.append(opened, e) }
+
+// Finish records the call's outcome, whether or not it was begun. On an error nothing was recorded, and Finish may be
+// called again at any time; until then the call counts as in flight, and after a restart as interrupted.
+func (l *Ledger) Finish(e *usage.Event) error { return l.append(closed, e) }
+
+func (l *Ledger) append(k kind, e *usage.Event) error {
+	var scratch [scratchBytes]byte
+	record, err := appendRecord(scratch[:0], k, e)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.write(k, record)
+}
+
+// write puts one record behind the last. The mutex is held; it is let go while this waits for an fsync.
+func (l *Ledger) write(k kind, record []byte) error {
+	if err := l.makeRoom(k, int64(len(record))); err != nil {
+		return err
+	}
+	if cap(l.buf) > 64<<10 {
+		l.buf = nil // one giant is not a reason to keep its memory
+	}
+	l.buf = append(l.buf[:0], record...) // what goes through an interface escapes; the caller's record stays on its stack
+	n, err := l.file.WriteAt(l.buf, l.written)
+	if err == nil && n < len(record) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		l.torn = true
+		return errors.Join(fmt.Errorf("append to ledger segment %d: %w", l.last, err), l.heal())
+	}
+	l.written += int64(n)
+	if l.opts.Sync == SyncAlways {
+		return l.awaitSync(k)
+	}
+	if l.opts.Sync == SyncInterval && !l.dirty {
+		l.dirty = true
+		signal(l.dirtied)
+	}
+	finished := uint64(0)
+	if k == closed {
+		finished = 1
+	}
+	l.acknowledge(l.written, 1, finished)
+	return nil
+}
+
+// acknowledge lets the committer see what is written up to end.
+func (l *Ledger) acknowledge(end int64, records, finished uint64) {
+	if finished > 0 && l.finished == l.committed {
+		l.oldest = time.Now()
+	}
+	l.segments[len(l.segments)-1].size = end
+	l.records += records
+	l.finished += finished
+	if l.records >= l.wakeAt {
+		l.wakeAt = math.MaxUint64
+		signal(l.wake)
+	}
+}
+
+// makeRoom readies the file for a record of so many bytes: whole behind its last record, and below the rotation mark.
+func (l *Ledger) makeRoom(k kind, bytes int64) error {
+	if !l.serving {
+		return ErrClosed
+	}
+	if err := l.heal(); err != nil {
+		return err
+	}
+	for l.written > 0 && l.written+bytes > l.opts.SegmentBytes {
+		// A file is left only when all in it is acknowledged, or refused.
+		if l.syncing || l.dirty {
+			l.settleSync()
+			if !l.serving {
+				return ErrClosed
+			}
+			continue
+		}
+		if err := l.rotate(); err != nil && k == opened {
+			return err
+		}
+		// What was begun may finish behind the mark: room is reserved there.
+		break
+	}
+	return l.heal()
+}
+
+// heal takes away what a failed write left, so that whoever reads the log finds only whole records.
+func (l *Ledger) heal() error {
+	if !l.torn {
+		return nil
+	}
+	if err := l.file.Truncate(l.written); err != nil {
+		return fmt.Errorf("cut the torn end of ledger segment %d: %w", l.last, err)
+	}
+	l.torn = false
+	return nil
+}
+
+// rotate begins the next file. On an error the ledger stays with the file it has.
+func (l *Ledger) rotate() error {
+	number := l.last + 1
+	next, err := l.opts.begin(l.path(number), l.opts.SegmentBytes+l.opts.SegmentBytes/4)
+	if err != nil {
+		return fmt.Errorf("begin ledger segment %d: %w", number, err)
+	}
+	if l.opts.Sync != SyncOS {
+		if err := syncFolder(l.dir); err != nil {
+			return errors.Join(fmt.Errorf("begin ledger segment %d: %w", number, err), next.Close())
+		}
+	}
+	if l.file != nil {
+		if err := l.file.Close(); err != nil {
+			l.opts.Log.Error("close ledger segment", "segment", l.last, "error", err)
+		}
+	}
+	l.file, l.last, l.written = next, number, 0
+	l.segments = append(l.segments, segment{number: number, born: time.Now()})
+	return nil
+}
+
+// signal wakes whoever waits on the channel, which holds one; it never blocks.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

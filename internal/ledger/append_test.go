@@ -1,0 +1,373 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// disk makes files that fail as it is told. Its fields are set before use or through the atomics.
+type disk struct {
+	room     atomic.Int64 // bytes that may still be written
+	full     atomic.Bool  // no further file can be begun
+	syncs    atomic.Int64
+	failSync atomic.Bool
+	stuck    atomic.Bool // torn ends cannot be cut
+	onSync   func()
+}
+
+func newDisk(room int64) *disk {
+	d := &disk{}
+	d.room.Store(room)
+	return d
+}
+
+func (d *disk) begin(path string, room int64) (file, error) {
+	if d.full.Load() {
+		return nil, syscall.ENOSPC
+	}
+	f, err := beginFile(path, room)
+	return diskFile{f, d}, err
+}
+
+type diskFile struct {
+	file
+	d *disk
+}
+
+func (f diskFile) WriteAt(p []byte, off int64) (int, error) {
+	if left := f.d.room.Add(-int64(len(p))); left < 0 {
+		fits := max(0, int64(len(p))+left)
+		n, err := f.file.WriteAt(p[:fits], off)
+		return n, errors.Join(syscall.ENOSPC, err)
+	}
+	return f.file.WriteAt(p, off)
+}
+
+func (f diskFile) Truncate(size int64) error {
+	if f.d.stuck.Load() {
+		return syscall.EIO
+	}
+	return f.file.Truncate(size)
+}
+
+func (f diskFile) Sync() error {
+	f.d.syncs.Add(1)
+	if f.d.onSync != nil {
+		f.d.onSync()
+	}
+	if f.d.failSync.Load() {
+		return syscall.EIO
+	}
+	return f.file.Sync()
+}
+
+const plenty = 1 << 40
+
+func TestConcurrentCallsAllArriveOnce(t *testing.T) {
+	for name, opts := range map[string]Options{
+		"left to the system": {Sync: SyncOS}, "synced at intervals": {Sync: SyncInterval}, "synced each": {Sync: SyncAlways},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sink := &table{}
+			opts.Sink, opts.SegmentBytes = sink, 64<<10
+			dir := t.TempDir()
+			l, stop := running(t, dir, opts)
+			want := together(t, l, 16, 100)
+			flushed(t, l)
+			checkSame(t, sink.all(), want)
+			must(t, stop())
+			if s := l.Stats(); s.Finished != uint64(len(want)) || s.Lag() != 0 || s.InFlight != 0 || s.OldestAge != 0 {
+				t.Errorf("after all is committed: %+v", s)
+			}
+			must(t, l.Close())
+			if left := files(t, dir); len(left) > 0 {
+				t.Errorf("a drained ledger leaves %v", left)
+			}
+		})
+	}
+}
+
+// together makes callers times calls calls and gives what was acknowledged: the finished event, or the interrupted one
+// where Finish failed.
+func together(t testing.TB, l *Ledger, callers, calls int) map[uuid.UUID]usage.Event {
+	t.Helper()
+	var mu sync.Mutex
+	acknowledged := make(map[uuid.UUID]usage.Event)
+	note := func(e usage.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		acknowledged[e.ID] = e
+	}
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for i := range calls {
+				e := call(i)
+				if l.Begin(opening(e)) != nil {
+					continue
+				}
+				note(interrupted(e))
+				if l.Finish(e) == nil {
+					note(*e)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return acknowledged
+}
+
+func checkSame(t testing.TB, got []usage.Event, want map[uuid.UUID]usage.Event) {
+	t.Helper()
+	byID := make(map[uuid.UUID]usage.Event)
+	for _, e := range got {
+		byID[e.ID] = e
+	}
+	if len(byID) != len(got) {
+		t.Fatalf("%d events for %d ids", len(got), len(byID))
+	}
+	if maps.Equal(byID, want) {
+		return
+	}
+	for id, w := range want {
+		if g, there := byID[id]; !there || g != w {
+			t.Fatalf("%d events, want %d; one there %v:\n got %+v\nwant %+v", len(byID), len(want), there, g, w)
+		}
+	}
+	t.Fatalf("%d events, want %d", len(byID), len(want))
+}
+
+func TestFullDiskRefusesExactlyWhatDidNotFit(t *testing.T) {
+	for name, policy := range map[string]Sync{"left to the system": SyncOS, "synced each": SyncAlways} {
+		t.Run(name, func(t *testing.T) {
+			sink, d, dir := &table{}, newDisk(60_000), t.TempDir()
+			l, _ := recovered(t, dir, Options{Sink: sink, Sync: policy, SegmentBytes: 20_000, begin: d.begin})
+			want := together(t, l, 8, 100)
+			if len(want) == 0 || len(want) == 800 {
+				t.Fatalf("%d of 800 calls were begun: the disk did not become full in between", len(want))
+			}
+			d.room.Store(plenty) // someone makes room
+			maps.Copy(want, together(t, l, 8, 20))
+
+			abandon(t, l)
+			_, report := recovered(t, dir, Options{Sink: sink})
+			checkSame(t, sink.all(), want)
+			if report.CutBytes+report.SkippedBytes != 0 {
+				t.Errorf("refused records left something behind: %+v", report)
+			}
+		})
+	}
+}
+
+func TestTornEndThatCannotBeCutRefusesRecordsUntilItCan(t *testing.T) {
+	sink, d, dir := &table{}, newDisk(plenty), t.TempDir()
+	l, _ := recovered(t, dir, Options{Sink: sink, begin: d.begin})
+	first, second, third := call(1), call(2), call(3)
+	must(t, l.Finish(first))
+	d.stuck.Store(true)
+	d.room.Store(20)
+	if err := l.Finish(second); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("a record that did not fit: %v", err)
+	}
+	d.room.Store(plenty)
+	if err := l.Finish(second); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("a record behind a torn end: %v", err)
+	}
+	d.stuck.Store(false)
+	must(t, l.Finish(third))
+	abandon(t, l)
+	recovered(t, dir, Options{Sink: sink})
+	same(t, sink.all(), []usage.Event{*first, *third})
+}
+
+func TestWithoutAFurtherFileNothingBeginsButAllFinishes(t *testing.T) {
+	sink, d := &table{}, newDisk(plenty)
+	l, _ := running(t, t.TempDir(), Options{Sink: sink, SegmentBytes: 8_000, begin: d.begin})
+	d.full.Store(true)
+	want := make(map[uuid.UUID]usage.Event)
+	var refusal error
+	for i := 0; refusal == nil; i++ {
+		e := call(i)
+		if refusal = l.Begin(opening(e)); refusal == nil {
+			want[e.ID] = *e
+		}
+	}
+	if !errors.Is(refusal, syscall.ENOSPC) {
+		t.Fatal(refusal)
+	}
+	for _, e := range want {
+		must(t, l.Finish(&e))
+	}
+	d.full.Store(false)
+	e := call(1)
+	want[e.ID] = *e
+	must(t, l.Begin(opening(e)))
+	must(t, l.Finish(e))
+	flushed(t, l)
+	checkSame(t, sink.all(), want)
+}
+
+func TestBeginFileReservesItsRoom(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "segment")
+	f, err := beginFile(path, 1<<20)
+	must(t, err)
+	must(t, f.Close())
+	var info syscall.Stat_t
+	must(t, syscall.Stat(path, &info))
+	if info.Size != 0 || info.Blocks*512 < 1<<20 {
+		t.Errorf("size %d with %d bytes reserved, want an empty file with 1 MiB", info.Size, info.Blocks*512)
+	}
+	if _, err := beginFile(path, 1<<60); err == nil {
+		t.Error("more room than any disk has was reserved")
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that could not be begun stays: %v", err)
+	}
+}
+
+func TestFailedSyncWithdrawsWhatItDidNotConfirm(t *testing.T) {
+	sink, d, dir := &table{}, newDisk(plenty), t.TempDir()
+	l, _ := running(t, dir, Options{Sink: sink, Sync: SyncAlways, begin: d.begin})
+	kept := call(1)
+	must(t, l.Finish(kept))
+	d.failSync.Store(true)
+	refused := together(t, l, 8, 5)
+	if len(refused) > 0 {
+		t.Fatalf("%d calls were acknowledged without the disk", len(refused))
+	}
+	d.failSync.Store(false)
+	want := together(t, l, 8, 5)
+	want[kept.ID] = *kept
+	flushed(t, l)
+	checkSame(t, sink.all(), want)
+}
+
+func TestCallersWhoComeTogetherShareOneSync(t *testing.T) {
+	const callers = 20
+	sink, d := &table{}, newDisk(plenty)
+	entered, gate := make(chan struct{}, callers+2), make(chan struct{})
+	d.onSync = func() { entered <- struct{}{}; <-gate }
+	l, _ := recovered(t, t.TempDir(), Options{Sink: sink, Sync: SyncAlways, begin: d.begin})
+	var all sync.WaitGroup
+	finish := func() {
+		if err := l.Finish(call(1)); err != nil {
+			t.Error(err)
+		}
+	}
+	all.Go(finish)
+	<-entered
+	for range callers {
+		all.Go(finish)
+	}
+	eventually(t, "all others have written", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.group.records == callers
+	})
+	if s := l.Stats(); s.Finished != 0 {
+		t.Errorf("%d events count as written before the disk has them", s.Finished)
+	}
+	close(gate)
+	all.Wait()
+	if n := d.syncs.Load(); n != 2 {
+		t.Errorf("%d fsyncs for one caller and %d behind it, want 2", n, callers)
+	}
+}
+
+func TestIntervalSyncsWhatWasWrittenWithoutHoldingCallers(t *testing.T) {
+	d := newDisk(plenty)
+	d.failSync.Store(true)
+	var seen logs
+	l, stop := running(t, t.TempDir(), Options{Sink: &table{}, Sync: SyncInterval, Log: seen.logger(), begin: d.begin})
+	for range 3 {
+		before := d.syncs.Load()
+		must(t, l.Finish(call(1)))
+		eventually(t, "the record is synced", func() bool { return d.syncs.Load() > before })
+	}
+	must(t, stop())
+	if n := seen.count("does not reach the disk"); n != 1 {
+		t.Errorf("a disk that fails three times is reported %d times", n)
+	}
+}
+
+func TestRecordsAreRefusedOutsideRecoverAndClose(t *testing.T) {
+	l := open(t, t.TempDir(), Options{Sink: &table{}})
+	if err := l.Begin(call(1)); !errors.Is(err, ErrClosed) {
+		t.Errorf("before Recover: %v", err)
+	}
+	if err := l.Run(t.Context()); err == nil {
+		t.Error("Run before Recover did not fail")
+	}
+	_, err := l.Recover(t.Context())
+	must(t, err)
+	must(t, l.Begin(call(1)))
+	must(t, l.Close())
+	if err := l.Finish(call(1)); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestOpenRefusesAFolderInUse(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := recovered(t, dir, Options{Sink: &table{}})
+	ask := func() string {
+		child := exec.CommandContext(context.Background(), os.Args[0])
+		child.Env = append(os.Environ(), "LEDGER_TEST_CHILD=lock", "LEDGER_TEST_DIR="+dir)
+		out, err := child.CombinedOutput()
+		must(t, err)
+		return strings.TrimSpace(string(out))
+	}
+	if got, want := ask(), "the ledger folder "+dir+" is in use by another process"; got != want {
+		t.Errorf("the second process gets %q, want %q", got, want)
+	}
+	must(t, l.Close())
+	if got := ask(); got != "open" {
+		t.Errorf("once the folder is free the second process gets %q", got)
+	}
+}
+
+func lockingChild(dir string) {
+	if _, err := Open(dir, Options{Sink: &table{}}); err != nil {
+		os.Stdout.WriteString(err.Error())
+		return
+	}
+	os.Stdout.WriteString("open")
+}
+
+func TestOpenRefusesOptionsThatCannotWork(t *testing.T) {
+	for name, opts := range map[string]Options{"no sink": {}, "unknown policy": {Sink: &table{}, Sync: SyncAlways + 1}} {
+		if _, err := Open(t.TempDir(), opts); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func TestListSegmentsKnowsItsOwnFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"00000012.log", "00000003.log", "00000040.log.corrupt", "lock", "7.log", "+0000009.log", "a.log", "100000000.log"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	found, last, err := listSegments(dir)
+	must(t, err)
+	var numbers []uint64
+	for _, s := range found {
+		numbers = append(numbers, s.number)
+	}
+	if want := []uint64{3, 12, 100000000}; !slices.Equal(numbers, want) || last != 100000000 {
+		t.Errorf("found %v up to %d, want %v", numbers, last, want)
+	}
+}

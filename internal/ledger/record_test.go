@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fila-ia/filaia/internal/money"
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+func number(t *rapid.T, name string) int64 {
+	return rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{0, 1, -1, math.MaxInt64, math.MinInt64})).Draw(t, name)
+}
+
+func anyEvent(t *rapid.T) usage.Event {
+	text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
+		rapid.SampledFrom([]string{"", strings.Repeat("x", 127), strings.Repeat("y", 128), strings.Repeat("z", 70_000)}))
+	e := usage.Event{
+		CreatedAt: time.Unix(number(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds")).UTC(),
+		TenantID:  number(t, "tenant"), KeyID: number(t, "key"), PeriodID: number(t, "period"),
+		Model: text.Draw(t, "model"), Endpoint: text.Draw(t, "endpoint"),
+		Status: usage.Status(rapid.IntRange(0, int(usage.Interrupted)).Draw(t, "status")), HTTPStatus: int(number(t, "http")),
+		Streamed: rapid.Bool().Draw(t, "streamed"), Estimated: rapid.Bool().Draw(t, "estimated"),
+		Tokens: usage.Tokens{
+			Input: number(t, "input"), Cached: number(t, "cached"),
+			Output: number(t, "output"), Reasoning: number(t, "reasoning"),
+		},
+		CostUSD: money.Micros(number(t, "cost")), LatencyMS: number(t, "latency"), FirstByteMS: number(t, "first byte"),
+		RequestID: text.Draw(t, "request"), ProviderID: text.Draw(t, "provider"),
+	}
+	copy(e.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+	return e
+}
+
+func TestRecordRoundTripKeepsEveryField(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := anyEvent(t)
+		d := newDecoder()
+		var got usage.Event
+		record, err := appendRecord([]byte("before"), closed, &want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.decode(record[len("before")+headerBytes:], &got); err != nil || got != want {
+			t.Fatalf("finished (%v):\n got %+v\nwant %+v", err, got, want)
+		}
+
+		record, err = appendRecord(nil, opened, &want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := *opening(&want)
+		begun.Estimated = want.Estimated
+		if err := d.decode(record[headerBytes:], &got); err != nil || got != begun {
+			t.Fatalf("begun (%v):\n got %+v\nwant %+v", err, got, begun)
+		}
+	})
+}
+
+func TestDecodeRefusesWhatIsNoPayload(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := anyEvent(t)
+		record, err := appendRecord(nil, rapid.SampledFrom([]kind{opened, closed}).Draw(t, "kind"), &e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		payload := record[headerBytes:]
+		d := newDecoder()
+		var got usage.Event
+		if err := d.decode(payload[:rapid.IntRange(0, len(payload)-1).Draw(t, "cut")], &got); !errors.Is(err, errMalformed) {
+			t.Fatalf("cut payload: %v", err)
+		}
+		if err := d.decode(append(payload, 0), &got); !errors.Is(err, errMalformed) {
+			t.Fatalf("payload with something behind it: %v", err)
+		}
+		// Whatever stands there, an error is all that happens.
+		_ = d.decode(append([]byte{version, byte(closed)}, rapid.SliceOf(rapid.Byte()).Draw(t, "noise")...), &got)
+	})
+}
+
+func TestAppendRecordRefusesWhatCouldNotBeReadBack(t *testing.T) {
+	huge, unknown := call(1), call(2)
+	huge.Model = strings.Repeat("m", maxPayload)
+	unknown.Status = usage.Interrupted + 1
+	for name, e := range map[string]*usage.Event{"text without end": huge, "a status of another version": unknown} {
+		if _, err := appendRecord(nil, closed, e); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func TestDecoderForgetsNamesThatClientsMakeUp(t *testing.T) {
+	d := newDecoder()
+	for i := range 3 * maxNames {
+		d.name([]byte{byte(i), byte(i >> 8), byte(i >> 16)})
+	}
+	if len(d.names) > maxNames {
+		t.Errorf("%d names are kept", len(d.names))
+	}
+}

@@ -1,0 +1,187 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// Report is what Recover found.
+type Report struct {
+	Replayed     int      // finished events given to the sink; it may have had them
+	Interrupted  int      // calls that were begun and never finished
+	CutBytes     int64    // unreadable end of the log, as a power cut leaves it
+	SkippedBytes int64    // unreadable bytes with readable records behind them
+	Corrupt      []string // files that were kept for a person to look at
+}
+
+// Recover commits what an earlier process left and readies the ledger for records. It reads in order, one batch at a
+// time, and removes the old files when all of it is committed. Its error leaves them in place, and it may be called
+// again; a log written by a newer version of this program is such an error. Once it has succeeded it does nothing.
+func (l *Ledger) Recover(ctx context.Context) (Report, error) {
+	if err := l.enter("Recover"); err != nil {
+		return Report{}, err
+	}
+	defer l.leave()
+	if l.serving {
+		return Report{}, nil
+	}
+	r := recovery{l: l, decoder: newDecoder(), open: make(map[uuid.UUID]usage.Event), keep: make(map[uint64]bool)}
+	if err := r.run(ctx); err != nil {
+		return r.report, fmt.Errorf("recover the ledger: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.rotate(); err != nil {
+		return r.report, fmt.Errorf("recover the ledger: %w", err)
+	}
+	l.serving = true
+	return r.report, nil
+}
+
+// recovery is one attempt.
+type recovery struct {
+	l       *Ledger
+	report  Report
+	scan    scanner
+	decoder decoder
+	events  []usage.Event
+	open    map[uuid.UUID]usage.Event
+	keep    map[uint64]bool
+}
+
+func (r *recovery) run(ctx context.Context) error {
+	for i, s := range r.l.left {
+		if err := r.replay(ctx, s, i == len(r.l.left)-1); err != nil {
+			return fmt.Errorf("%s: %w", r.l.path(s.number), err)
+		}
+	}
+	if err := r.commit(ctx); err != nil {
+		return err
+	}
+	// Only now: a call's closed record may stand anywhere in the log.
+	if err := r.interrupt(ctx); err != nil {
+		return err
+	}
+	return r.remove()
+}
+
+func (r *recovery) replay(ctx context.Context, s segment, last bool) error {
+	file, err := os.Open(r.l.path(s.number))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	r.scan.reset(file)
+	for {
+		record, err := r.scan.next(s.size)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, errDamaged):
+			d, err := r.scan.skip(s.size)
+			if err != nil {
+				return err
+			}
+			r.note(s.number, d, last)
+			continue
+		case err != nil:
+			return err
+		}
+		err = r.take(ctx, record[headerBytes:])
+		if errors.Is(err, errMalformed) {
+			r.note(s.number, damage{offset: r.scan.offset() - int64(len(record)), bytes: int64(len(record))}, last)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (r *recovery) take(ctx context.Context, payload []byte) error {
+	var e usage.Event
+	if err := r.decoder.decode(payload, &e); err != nil {
+		return err
+	}
+	if k, _, _ := peek(payload); k == opened {
+		r.open[e.ID] = e
+		return nil
+	}
+	delete(r.open, e.ID)
+	r.report.Replayed++
+	return r.add(ctx, e)
+}
+
+// note reports damage. A torn end of the log is what a power cut leaves; any other damage keeps the file.
+func (r *recovery) note(number uint64, d damage, last bool) {
+	if d.toEnd && last {
+		r.report.CutBytes += d.bytes
+	} else {
+		r.report.SkippedBytes += d.bytes
+	}
+	if d.torn && last {
+		r.l.opts.Log.Warn("the ledger's end was cut", "file", r.l.path(number), "offset", d.offset, "bytes", d.bytes)
+		return
+	}
+	if !r.keep[number] {
+		r.keep[number] = true
+		r.report.Corrupt = append(r.report.Corrupt, r.l.path(number)+corruptSuffix)
+	}
+	r.l.reportDamage(number, d)
+}
+
+func (r *recovery) add(ctx context.Context, e usage.Event) error {
+	r.events = append(r.events, e)
+	if len(r.events) < r.l.opts.BatchSize {
+		return nil
+	}
+	return r.commit(ctx)
+}
+
+func (r *recovery) commit(ctx context.Context) error {
+	if len(r.events) == 0 {
+		return nil
+	}
+	err := r.l.commit(ctx, r.events)
+	r.events = r.events[:0]
+	return err
+}
+
+// interrupt commits the calls that were never finished, oldest first.
+func (r *recovery) interrupt(ctx context.Context) error {
+	left := slices.SortedFunc(maps.Values(r.open), func(a, b usage.Event) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	for _, e := range left {
+		e.Status = usage.Interrupted
+		r.report.Interrupted++
+		if err := r.add(ctx, e); err != nil {
+			return err
+		}
+	}
+	return r.commit(ctx)
+}
+
+// remove takes the old files away, oldest first: what is left after a crash in between is still a whole log's end.
+func (r *recovery) remove() error {
+	for len(r.l.left) > 0 {
+		number := r.l.left[0].number
+		if r.keep[number] {
+			r.l.committer.damaged[number] = true
+		}
+		if err := r.l.committer.drop(number); err != nil {
+			return err
+		}
+		r.l.mu.Lock()
+		r.l.left = r.l.left[1:]
+		r.l.mu.Unlock()
+	}
+	return nil
+}
