@@ -32,7 +32,7 @@
     var first = e.target.querySelector("a, button");
     if (first && e.target.classList.contains("menu")) first.focus({ preventScroll: true });
   }, true);
-  window.addEventListener("scroll", closeMenus, { passive: true });
+  window.addEventListener("scroll", closeMenus, { passive: true, capture: true });
   window.addEventListener("resize", closeMenus);
   function closeMenus() {
     document.querySelectorAll(".menu:popover-open").forEach(function (m) { m.hidePopover(); });

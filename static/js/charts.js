@@ -14,6 +14,7 @@
   "use strict";
   var library = document.currentScript.dataset.echarts;
   var lang = document.documentElement.lang || "pt-BR";
+  var dates = lang === "en" ? "en-GB" : lang; // days before months, as the rest of the page writes them
   var charts = new Map(); // canvas → {chart, data}
   var streams = new Map(); // URL → {source, canvases, wait, timer}
   var still = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -37,9 +38,9 @@
   // ---- writing times and colours as the page does
   function clock(canvas, options) {
     try {
-      return new Intl.DateTimeFormat(lang, Object.assign({ timeZone: canvas.dataset.zone }, options));
+      return new Intl.DateTimeFormat(dates, Object.assign({ timeZone: canvas.dataset.zone }, options));
     } catch (unknownZone) {
-      return new Intl.DateTimeFormat(lang, Object.assign({ timeZone: "UTC" }, options));
+      return new Intl.DateTimeFormat(dates, Object.assign({ timeZone: "UTC" }, options));
     }
   }
   var axisFormats = {
@@ -86,6 +87,12 @@
     return s;
   }
 
+  // A limit above all figures ends the axis on a round number, of which a quarter is round as well.
+  function roundUp(n) {
+    var step = Math.pow(10, Math.floor(Math.log10(n)) - 1) * 4;
+    return Math.ceil(n / step) * step;
+  }
+
   function limitLine(canvas, data) {
     if (data.limit === null || data.limit === undefined) return { data: [] };
     var c = colour("--chart-limit");
@@ -121,6 +128,7 @@
   }
 
   function option(canvas, data) {
+    var family = getComputedStyle(document.body).fontFamily;
     var quiet = colour("--chart-text"), grid = colour("--chart-grid");
     var axis = formatOf(axisFormats, canvas);
     var highest = 0;
@@ -129,26 +137,26 @@
     input.markLine = limitLine(canvas, data);
     return {
       animation: !still.matches, animationDuration: 350, animationEasing: "cubicOut",
-      textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: quiet },
+      textStyle: { fontFamily: family, color: quiet },
       aria: { enabled: false },
       grid: { left: 4, right: 8, top: 40, bottom: 4, containLabel: true },
-      legend: { left: 0, top: 0, itemWidth: 10, itemHeight: 10, itemGap: 18, icon: "roundRect", textStyle: { color: quiet, fontSize: 12.5 }, inactiveColor: grid },
+      legend: { show: highest > 0, left: 0, top: 0, itemWidth: 10, itemHeight: 10, itemGap: 18, icon: "roundRect", textStyle: { color: quiet, fontSize: 12.5 }, inactiveColor: grid },
       tooltip: {
         trigger: "axis", confine: true, padding: 0, borderWidth: 0, backgroundColor: "transparent", transitionDuration: 0, className: "chart-tip-frame",
         axisPointer: canvas.dataset.style === "area" ? { type: "line", lineStyle: { color: quiet, type: "solid", opacity: 0.4 } } : { type: "shadow", shadowStyle: { color: colour("--chart-hover") } },
         formatter: function (points) { return tooltip(canvas, charts.get(canvas).data, points[0].dataIndex); },
       },
       xAxis: {
-        type: "category", data: data.labels, boundaryGap: canvas.dataset.style !== "area",
+        type: "category", show: highest > 0, data: data.labels, boundaryGap: canvas.dataset.style !== "area",
         axisLine: { lineStyle: { color: grid } }, axisTick: { show: false },
         axisLabel: { color: quiet, fontSize: 12, hideOverlap: true, margin: 10, formatter: function (v) { return axis.format(new Date(v)); } },
       },
       yAxis: {
-        type: "value", minInterval: 1, splitNumber: 4, max: data.limit > highest ? data.limit : null,
+        type: "value", show: highest > 0, minInterval: 1, splitNumber: 4, max: data.limit > highest ? roundUp(data.limit) : null,
         axisLabel: { color: quiet, fontSize: 12, formatter: function (v) { return compact.format(v); } },
         splitLine: { lineStyle: { color: grid } },
       },
-      graphic: data.labels.length && highest ? [] : [{ id: "empty", type: "text", left: "center", top: "middle", style: { text: canvas.dataset.labelEmpty, fill: quiet, fontSize: 14 } }],
+      graphic: highest ? [] : [{ id: "empty", type: "text", left: "center", top: "middle", silent: true, style: { text: canvas.dataset.labelEmpty, fill: quiet, font: "14px " + family } }],
       series: [input, series(canvas, canvas.dataset.labelOutput, "output", data, true)],
     };
   }

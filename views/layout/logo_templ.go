@@ -30,7 +30,7 @@ func Logo() templ.Component {
 			templ_7745c5c3_Var1 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<svg class=\"logo-mark\" viewBox=\"0 0 32 32\" width=\"28\" height=\"28\" aria-hidden=\"true\"><rect class=\"logo-ground\" width=\"32\" height=\"32\" rx=\"9\"></rect> <rect class=\"logo-bar\" x=\"7\" y=\"18\" width=\"4.5\" height=\"7\" rx=\"2.25\" opacity=\".45\"></rect> <rect class=\"logo-bar\" x=\"13.75\" y=\"13\" width=\"4.5\" height=\"12\" rx=\"2.25\" opacity=\".72\"></rect> <rect class=\"logo-bar\" x=\"20.5\" y=\"13.5\" width=\"4.5\" height=\"11.5\" rx=\"2.25\"></rect> <circle class=\"logo-spark\" cx=\"22.75\" cy=\"8.75\" r=\"2.75\"></circle></svg> <span class=\"wordmark\">FILA<span>IA</span></span>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<svg class=\"logo-mark\" viewBox=\"0 0 32 32\" width=\"28\" height=\"28\" aria-hidden=\"true\"><rect class=\"logo-ground\" width=\"32\" height=\"32\" rx=\"9\"></rect> <rect class=\"logo-bar\" x=\"7\" y=\"18\" width=\"4.5\" height=\"7\" rx=\"2.25\" opacity=\".45\"></rect> <rect class=\"logo-bar\" x=\"13.75\" y=\"13\" width=\"4.5\" height=\"12\" rx=\"2.25\" opacity=\".72\"></rect> <rect class=\"logo-bar\" x=\"20.5\" y=\"13.5\" width=\"4.5\" height=\"11.5\" rx=\"2.25\"></rect> <circle class=\"logo-spark\" cx=\"22.75\" cy=\"8.75\" r=\"2.75\"></circle></svg> <span class=\"wordmark\">FILA<span>-IA</span></span>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
