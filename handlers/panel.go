@@ -27,6 +27,8 @@ type Deps struct {
 
 	Sessions  SessionStore
 	SignIns   SignInStore
+	Setup     SetupStore
+	Accounts  AccountStore
 	Users     UserStore
 	Plans     PlanStore
 	Tenants   TenantStore

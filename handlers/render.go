@@ -83,7 +83,7 @@ func (p *Panel) frame(c *fiber.Ctx, title, active string) layout.Model {
 		Flash: p.dueFlash(c), Asset: static.URL,
 	}
 	if v.User != nil {
-		m.User = layout.User{Name: v.User.Name, Email: v.User.Email, Tenant: v.User.TenantName, RoleLabel: v.Say.T("users.role." + string(v.User.Role))}
+		m.User = layout.User{Name: v.User.Name, Email: v.User.Email, Tenant: v.User.TenantName, RoleLabel: v.Say.T("users.role." + string(v.User.Role)), Owner: v.User.Role.MayManageUsers()}
 	}
 	return m
 }

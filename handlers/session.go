@@ -22,8 +22,6 @@ type SessionStore interface {
 	OpenSession(ctx context.Context, d tenancy.SessionDraft) error
 	KeepSessionData(ctx context.Context, id tenancy.SessionID, data []byte) error
 	CloseSession(ctx context.Context, id tenancy.SessionID) error
-	UserSessions(ctx context.Context, userID int64) ([]tenancy.Session, error)
-	CloseUserSessions(ctx context.Context, userID int64, except tenancy.SessionID) error
 }
 
 // sessionCookies is a gorilla session store over PostgreSQL, and the bridge from Fiber to it; nothing else here knows

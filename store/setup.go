@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
@@ -32,7 +34,7 @@ func (s *Store) IssueSetupToken(ctx context.Context) (string, error) {
 		if err != nil {
 			return err
 		}
-		owned, err := t.hasOwner(ctx)
+		owned, err := hasOwner(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -53,6 +55,12 @@ func (s *Store) IssueSetupToken(ctx context.Context) (string, error) {
 		return nil
 	})
 	return token, err
+}
+
+// SetupPending tells whether there is no owner yet.
+func (s *Store) SetupPending(ctx context.Context) (bool, error) {
+	owned, err := hasOwner(ctx, s.db)
+	return !owned, err
 }
 
 // SetupOpen tells whether the token's link still works. NotFound when it does not.
@@ -83,7 +91,7 @@ func (t *tx) checkSetup(ctx context.Context, token string) error {
 	if err != nil {
 		return err
 	}
-	owned, err := t.hasOwner(ctx)
+	owned, err := hasOwner(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -123,8 +131,8 @@ func (t *tx) closeSetup(ctx context.Context) error {
 	return nil
 }
 
-func (t *tx) hasOwner(ctx context.Context) (owned bool, err error) {
-	if err := t.GetContext(ctx, &owned, `SELECT EXISTS (SELECT 1 FROM users WHERE role = 'owner')`); err != nil {
+func hasOwner(ctx context.Context, db sqlx.QueryerContext) (owned bool, err error) {
+	if err := sqlx.GetContext(ctx, db, &owned, `SELECT EXISTS (SELECT 1 FROM users WHERE role = 'owner')`); err != nil {
 		return false, fmt.Errorf("look for an owner: %w", err)
 	}
 	return owned, nil

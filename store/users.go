@@ -255,3 +255,20 @@ func (s *Store) RehashPassword(ctx context.Context, id int64, from, to string) e
 	}
 	return nil
 }
+
+// TenantNames lists the customers that people can belong to, by name.
+func (s *Store) TenantNames(ctx context.Context) ([]tenancy.TenantName, error) {
+	var rows []struct {
+		ID   int64  `db:"id"`
+		Name string `db:"name"`
+	}
+	query := `SELECT id, name FROM tenants WHERE status <> 'closed' ORDER BY ` + folded("name") + `, id`
+	if err := s.db.SelectContext(ctx, &rows, query); err != nil {
+		return nil, fmt.Errorf("tenant names: %w", err)
+	}
+	names := make([]tenancy.TenantName, len(rows))
+	for i, r := range rows {
+		names[i] = tenancy.TenantName{ID: r.ID, Name: r.Name}
+	}
+	return names, nil
+}

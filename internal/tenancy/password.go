@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"math/big"
 	"strings"
 	"time"
 
@@ -87,6 +88,23 @@ func (p *Passwords) sum(ctx context.Context, password string, salt []byte, cost 
 		return nil, fault.New(fault.Unavailable, "problem.busy").Because(ctx.Err())
 	}
 	return argon2.IDKey([]byte(password), salt, cost.passes, cost.memoryKiB, cost.lanes, uint32(length)), nil
+}
+
+// NewPassword makes a password to hand over: four groups of four, without letters and digits that look alike, 79 bits.
+func NewPassword() string {
+	const alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+	var b strings.Builder
+	for i := range 16 {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte('-')
+		}
+		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(alphabet))))
+		if err != nil {
+			panic(err) // the system has no randomness: nothing can go on
+		}
+		b.WriteByte(alphabet[n.Int64()])
+	}
+	return b.String()
 }
 
 func encode(cost argonCost, salt, sum []byte) string {

@@ -56,6 +56,12 @@ type UserDraft struct {
 	Password string
 }
 
+// TenantName is a customer in a list to choose from.
+type TenantName struct {
+	ID   int64
+	Name string
+}
+
 // Passwords are bounded: long enough to resist guessing, short enough not to be an attack by length.
 const (
 	MinPassword = 10

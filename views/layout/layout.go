@@ -36,6 +36,7 @@ type User struct {
 	Name, Email string
 	RoleLabel   string // translated: "Proprietário"
 	Tenant      string // the customer's name, in the portal
+	Owner       bool   // sees the pages that only owners have
 }
 
 // Banner stands above every page while something about the whole installation should be known.
@@ -62,9 +63,9 @@ type Item struct {
 	Key, Label, Href, Icon string
 }
 
-// PanelNav is the panel's navigation.
-func PanelNav(p i18n.Printer) []Group {
-	return []Group{
+// PanelNav is the panel's navigation: what would lead this user nowhere is left out.
+func PanelNav(p i18n.Printer, u User) []Group {
+	groups := []Group{
 		{Items: []Item{{"overview", p.T("nav.overview"), "/", "layout-dashboard"}}},
 		{Label: p.T("nav.group.business"), Items: []Item{
 			{"plans", p.T("nav.plans"), "/plans", "stack-2"},
@@ -73,10 +74,11 @@ func PanelNav(p i18n.Printer) []Group {
 		{Label: p.T("nav.group.platform"), Items: []Item{
 			{"keys", p.T("nav.keys"), "/keys", "key"},
 		}},
-		{Label: p.T("nav.group.admin"), Items: []Item{
-			{"users", p.T("nav.users"), "/users", "users"},
-		}},
 	}
+	if u.Owner {
+		groups = append(groups, Group{Label: p.T("nav.group.admin"), Items: []Item{{"users", p.T("nav.users"), "/users", "users"}}})
+	}
+	return groups
 }
 
 // PortalNav is the customers' navigation.
