@@ -1,6 +1,9 @@
 package store
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // These write array literals for unnest: one parameter a column instead of one a cell, which is what makes a batch
 // of a thousand rows cheap for both sides.
@@ -34,8 +37,10 @@ func texts[T any](rows []T, get func(*T) string) string {
 	return column(rows, func(b []byte, r *T) []byte { return appendQuoted(b, get(r)) })
 }
 
-// appendQuoted escapes for an array literal. A NUL cannot be stored in PostgreSQL's text and is dropped.
+// appendQuoted escapes for an array literal. What PostgreSQL's text cannot hold, a NUL and bytes that are no UTF-8, is
+// dropped: some texts come from the provider, and none of them may keep an event from being counted.
 func appendQuoted(b []byte, s string) []byte {
+	s = strings.ToValidUTF8(s, "")
 	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; c {

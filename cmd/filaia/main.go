@@ -1,0 +1,120 @@
+// Command filaia is the gateway: its server, its migrations and its administration.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	_ "time/tzdata" // periods run in tenants' zones, also where the system knows none
+
+	"github.com/fila-ia/filaia/internal/config"
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/i18n"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], world{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "filaia: "+oneLine(err))
+		os.Exit(1)
+	}
+}
+
+// world is what a command touches outside of it.
+type world struct {
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// command is one subcommand: its words, what it takes, and what it does.
+type command struct {
+	words   string
+	summary string
+	run     func(context.Context, world, []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"serve", "start the gateway, the panel and the portal", serve},
+		{"migrate up", "apply every missing migration", migrateUp},
+		{"migrate down", "undo the newest migration", migrateDown},
+		{"migrate status", "list migrations", migrateStatus},
+		{"user create", "add a person who signs in", userCreate},
+		{"plan create", "add a plan and publish it", planCreate},
+		{"plan list", "list plans", planList},
+		{"tenant create", "add a customer, subscribed from now on", tenantCreate},
+		{"tenant list", "list customers", tenantList},
+		{"key create", "make an API key; its secret is shown once", keyCreate},
+		{"key list", "list API keys", keyList},
+		{"key revoke", "make an API key stop working", keyRevoke},
+		{"usage", "what a customer used in the current period", usageShow},
+		{"demo seed", "fill an empty installation with made-up customers", demoSeed},
+		{"version", "print the version", version},
+	}
+}
+
+// run finds the command that args begin with and runs it with the rest.
+func run(ctx context.Context, args []string, w world) error {
+	all := commands()
+	for _, c := range all {
+		words := strings.Fields(c.words)
+		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return c.run(ctx, w, args[len(words):])
+		}
+	}
+	if len(args) > 0 && !slices.Contains([]string{"help", "-h", "--help"}, args[0]) {
+		return fmt.Errorf("unknown command %q; filaia help lists them", strings.Join(args, " "))
+	}
+	fmt.Fprintln(w.stdout, "Usage: filaia COMMAND [--json] [flags]; COMMAND --help lists its flags.")
+	for _, c := range all {
+		fmt.Fprintf(w.stdout, "  %-16s %s\n", c.words, c.summary)
+	}
+	return nil
+}
+
+// oneLine says an error as the command line does: one line, no key of a catalogue, every rejected flag named.
+func oneLine(err error) string {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	say := i18n.NewPrinter(i18n.En, nil)
+	if len(f.Fields) == 0 {
+		return say.T(f.Key, f.Args...)
+	}
+	var parts []string
+	for _, field := range f.Fields {
+		parts = append(parts, "--"+strings.ReplaceAll(field.Name, "_", "-")+": "+say.T(field.Key, field.Args...))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func logger(cfg config.Config, w io.Writer) *slog.Logger {
+	if cfg.JSONLog {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}
+
+// Version is set by the build.
+var versionName = "development"
+
+func version(_ context.Context, w world, args []string) error {
+	f := newFlags("version")
+	if err := f.parse(w, args); err != nil {
+		return err
+	}
+	return f.print(w, map[string]string{"version": versionName}, []string{"VERSION"}, [][]string{{versionName}})
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fila-ia/filaia/internal/config"
+)
+
+// shutdownTime is what calls under way get to end before their connections are cut.
+const shutdownTime = 30 * time.Second
+
+func serve(ctx context.Context, w world, args []string) error {
+	f := newFlags("serve")
+	role := f.String("role", "all", "all, api (calls and pages) or worker (upkeep only)")
+	if err := f.parse(w, args); err != nil {
+		return err
+	}
+	if err := f.noRest(); err != nil {
+		return err
+	}
+	if *role != "all" && *role != "api" && *role != "worker" {
+		return fmt.Errorf("--role: %q is not accepted; give all, api or worker", *role)
+	}
+	cfg, err := config.Load(w.getenv)
+	if err != nil {
+		return err
+	}
+	log := logger(cfg, w.stderr)
+	if *role == "worker" {
+		return serveWorker(ctx, cfg, log)
+	}
+	// Taken first: a port in use is told before anything is started.
+	listener, err := listen(cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	return serveAPI(ctx, w, cfg, log, listener, *role == "all")
+}
+
+func listen(address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("FILAIA_LISTEN: %s is in use by another program; give another port or stop it", address)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("FILAIA_LISTEN: this user may not listen on %s; give a port above 1023", address)
+	case err != nil:
+		return nil, fmt.Errorf("FILAIA_LISTEN: cannot listen on %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+// serveWorker runs the upkeep alone, beside other replicas that answer calls.
+func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	db, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer db.close(log)
+	if err := prepare(ctx, db.Store); err != nil {
+		return err
+	}
+	log.Info("worker started")
+	return upkeep(ctx, db.Store, log)
+}
+
+// serveAPI runs everything. What starts first stops last: listener, streams, workers, leases, pool, PostgreSQL.
+func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger, listener net.Listener, withUpkeep bool) error {
+	db, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer db.close(log)
+	if err := prepare(ctx, db.Store); err != nil {
+		return err
+	}
+	provider, closeProvider, err := openProvider(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer closeProvider()
+	core, err := openCore(ctx, cfg, db, provider, log)
+	if err != nil {
+		return err
+	}
+	defer core.close(log)
+	site := newSite(cfg, db, core, log)
+	if err := announce(ctx, w, cfg, db); err != nil {
+		return err
+	}
+
+	// Workers outlive the listener: what the last calls record must still be committed.
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorking()
+	workers, working := errgroup.WithContext(working)
+	workers.Go(func() error { return core.ledger.Run(working) })
+	workers.Go(func() error { return core.quota.Run(working) })
+	workers.Go(func() error { return listenChanges(working, db, core, site, log) })
+	workers.Go(func() error { return site.panel.Run(working) })
+	if db.local != nil {
+		workers.Go(func() error { return db.local.Run(working) })
+	}
+	if withUpkeep {
+		workers.Go(func() error { return upkeep(working, db.Store, log) })
+	}
+	served := make(chan error, 1)
+	go func() { served <- site.app.Listener(listener) }()
+	log.Info("serving", "address", listener.Addr().String(), "simulated_provider", cfg.Simulated())
+
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	case <-working.Done():
+	}
+	log.Info("stopping")
+	site.stop(log)
+	stopWorking()
+	return errors.Join(err, workers.Wait())
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/fila-ia/filaia/handlers"
+	v1 "github.com/fila-ia/filaia/handlers/v1"
+	"github.com/fila-ia/filaia/internal/config"
+	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/store"
+)
+
+// bodyLimit is the largest request body; OpenAI takes images of up to 20 MB inlined as base64.
+const bodyLimit = 32 << 20
+
+// site is everything that answers HTTP.
+type site struct {
+	app   *fiber.App
+	panel *handlers.Panel
+}
+
+func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
+	publicURL, _ := url.Parse(cfg.PublicURL) // validated by config
+	panel := handlers.New(handlers.Deps{
+		Secret: [32]byte(cfg.SecretKey), PublicURL: publicURL, Zone: cfg.TimeZone, Log: log, Now: time.Now,
+		Passwords: tenancy.NewPasswords(), Ping: db.Store, Simulated: cfg.Simulated(),
+		Sessions: db.Store, SignIns: db.Store, Users: db.Store, Plans: db.Store, Tenants: db.Store, Keys: db.Store,
+		Dashboard: db.Store, Portal: db.Store.Portal(),
+	})
+	api := v1.New(c.gate, log)
+	app := fiber.New(fiber.Config{
+		AppName:               "FILA-IA",
+		Immutable:             true, // Fiber's memory is reused; pages may keep what they read
+		DisableStartupMessage: true,
+		BodyLimit:             bodyLimit,
+		ReadBufferSize:        16 << 10, // bounds a request's head
+		ReadTimeout:           2 * time.Minute,
+		IdleTimeout:           2 * time.Minute,
+		// No WriteTimeout: it would cover a whole stream.
+		ErrorHandler: func(c *fiber.Ctx, err error) error {
+			if strings.HasPrefix(c.Path(), v1.Prefix+"/") {
+				return api.FiberError(c, err)
+			}
+			return panel.Error(c, err)
+		},
+	})
+	api.Register(app)
+	panel.Register(app)
+	return &site{app: app, panel: panel}
+}
+
+// stop lets calls under way end, then cuts them.
+func (s *site) stop(log *slog.Logger) {
+	s.panel.Close() // live pages would hold their connections for ever
+	if err := s.app.ShutdownWithTimeout(shutdownTime); err != nil {
+		log.Warn("calls were cut at shutdown", "error", err)
+	}
+}
+
+// listenChanges keeps what is in memory as fresh as the database.
+func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slog.Logger) error {
+	return store.Listen(ctx, db.dsn, store.Changes{
+		Callers: c.gate.Callers.Forget,
+		Models: func() {
+			if err := c.gate.Models.Reload(ctx); err != nil && ctx.Err() == nil {
+				log.Error("models could not be read again", "error", err)
+			}
+		},
+		Usage: s.panel.Notify,
+	}, log)
+}
+
+// announce prints where to go: the one-time link for the first owner, or the address.
+func announce(ctx context.Context, w world, cfg config.Config, db *database) error {
+	token, err := db.IssueSetupToken(ctx)
+	if err != nil {
+		return err
+	}
+	if token == "" {
+		fmt.Fprintf(w.stdout, "\n  FILA-IA: %s\n\n", cfg.PublicURL)
+		return nil
+	}
+	fmt.Fprintf(w.stdout, "\n  FILA-IA is ready. Open this link once to make the first owner:\n\n  %s/setup?token=%s\n\n", cfg.PublicURL, token)
+	return nil
+}
+
+// upkeep makes partitions ahead and sweeps what has expired.
+func upkeep(ctx context.Context, s *store.Store, log *slog.Logger) error {
+	tick := time.NewTicker(10 * time.Minute)
+	defer tick.Stop()
+	for {
+		for name, job := range map[string]func() error{
+			"make partitions": func() error { return makePartitions(ctx, s) },
+			"sweep minutes":   func() error { _, err := s.SweepMinutes(ctx); return err },
+			"sweep sessions":  func() error { _, err := s.SweepSessions(ctx); return err },
+		} {
+			if err := job(); err != nil && ctx.Err() == nil {
+				log.Error("upkeep failed", "job", name, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
