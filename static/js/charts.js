@@ -87,10 +87,10 @@
     return s;
   }
 
-  // A limit above all figures ends the axis on a round number, of which a quarter is round as well.
-  function roundUp(n) {
-    var step = Math.pow(10, Math.floor(Math.log10(n)) - 1) * 4;
-    return Math.ceil(n / step) * step;
+  // A limit above all figures ends the axis on a round number: a quarter of it, rounded up to 1, 2, 2.5 or 5 tens.
+  function axisStep(limit) {
+    var quarter = limit / 4, ten = Math.pow(10, Math.floor(Math.log10(quarter)));
+    return [1, 2, 2.5, 5, 10].map(function (n) { return n * ten; }).find(function (n) { return n >= quarter; });
   }
 
   function limitLine(canvas, data) {
@@ -133,6 +133,7 @@
     var axis = formatOf(axisFormats, canvas);
     var highest = 0;
     data.labels.forEach(function (_, i) { highest = Math.max(highest, (data.input[i] || 0) + (data.output[i] || 0)); });
+    var step = data.limit > highest && data.limit >= 4 ? axisStep(data.limit) : null;
     var input = series(canvas, canvas.dataset.labelInput, "input", data, false);
     input.markLine = limitLine(canvas, data);
     return {
@@ -152,7 +153,7 @@
         axisLabel: { color: quiet, fontSize: 12, hideOverlap: true, margin: 10, formatter: function (v) { return axis.format(new Date(v)); } },
       },
       yAxis: {
-        type: "value", show: highest > 0, minInterval: 1, splitNumber: 4, max: data.limit > highest ? roundUp(data.limit) : null,
+        type: "value", show: highest > 0, minInterval: 1, splitNumber: 4, max: step ? Math.ceil(data.limit / step) * step : null, interval: step,
         axisLabel: { color: quiet, fontSize: 12, formatter: function (v) { return compact.format(v); } },
         splitLine: { lineStyle: { color: grid } },
       },

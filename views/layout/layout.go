@@ -119,7 +119,7 @@ func (m Model) drawnTheme() string {
 
 func (m Model) path() templ.Attributes {
 	next := m.Path
-	if !strings.HasPrefix(next, "/") {
+	if !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") { // never lead to another site
 		next = "/"
 	}
 	return templ.Attributes{"value": next}

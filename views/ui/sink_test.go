@@ -3,8 +3,12 @@ package ui_test
 import (
 	"context"
 	"io"
+	"io/fs"
 	"math"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +175,59 @@ func TestNavigationMarksWhereWeAre(t *testing.T) {
 	}
 	if !strings.Contains(page, `<a href="/plans" class="nav-item active" aria-current="page">`) {
 		t.Error("the plans item is not marked")
+	}
+}
+
+var iconName = regexp.MustCompile(`Icon(?:\(|:\s*)"([a-z0-9-]+)"`)
+
+// An unknown name draws nothing, so only a test notices it.
+func TestEveryIconNamedInTheSourcesIsDrawn(t *testing.T) {
+	if page := draw(t, sink(printer(t, i18n.PtBR))); strings.Contains(page, `d=""`) {
+		t.Error("the page has an icon without a drawing")
+	}
+	names := map[string]string{}
+	for _, root := range []string{"..", "../../handlers"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_templ.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range iconName.FindAllStringSubmatch(string(text), -1) {
+				names[m[1]] = path
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(names) < 5 {
+		t.Fatalf("found only the icons %v: the scan is broken", names)
+	}
+	for name, path := range names {
+		if strings.Contains(draw(t, ui.Icon(name)), `d=""`) {
+			t.Errorf("%s: no icon is called %q", path, name)
+		}
+	}
+}
+
+func TestAChartCarriesItsFiguresTwice(t *testing.T) {
+	p := printer(t, i18n.PtBR)
+	html := draw(t, ui.ChartCard(p, ui.ChartModel{ID: "day", Title: "Tokens por dia", Unit: ui.Day, Data: ui.Tokens{
+		Labels: []time.Time{time.Date(2026, 3, 1, 2, 30, 0, 0, time.UTC)}, Input: []int64{1_234_567}, Output: []int64{1000},
+	}}))
+	for _, part := range []string{
+		`<script id="day-data" type="application/json">{"labels":["2026-03-01T02:30:00Z"],"input":[1234567],"output":[1000],"limit":null}`,
+		`data-zone="America/Sao_Paulo"`, "<td>28/02/2026</td>", `<td class="num">1.234.567</td>`, `<td class="num">1.235.567</td>`,
+	} {
+		if !strings.Contains(html, part) {
+			t.Errorf("the chart lacks %s", part)
+		}
+	}
+	if strings.Contains(html, "data-live") {
+		t.Error("a chart without a stream asks for one")
+	}
+	if empty := draw(t, ui.ChartCard(p, ui.ChartModel{ID: "none"})); !strings.Contains(empty, `{"labels":[],"input":[],"output":[],"limit":null}`) {
+		t.Error("an empty chart does not send empty lists")
 	}
 }
