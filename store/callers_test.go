@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/store/storetest"
+)
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestCallerCarriesThePlansTermsAndThePeriod(t *testing.T) {
+	terms := blocking(1000, 500)
+	terms.RequestsPerMinute, terms.TokensPerMinute, terms.ParallelCalls = 60, 9000, 3
+	terms.AllowedModels = []string{"gpt-4.1-nano"}
+	s := openShop(t, terms)
+	c := s.caller
+	if !c.Hard() || c.Terms.InputTokens != 1000 || c.Terms.RequestsPerMinute != 60 || c.Terms.TokensPerMinute != 9000 || c.Terms.ParallelCalls != 3 ||
+		!c.Allows("gpt-4.1-nano") || c.Allows("gpt-4.1") || c.TenantStatus != tenancy.TenantActive || !c.PeriodEndsAt.After(time.Now()) {
+		t.Fatalf("%+v", c)
+	}
+}
+
+func TestCallerOfUnknownAndRevokedKeysIsNotFound(t *testing.T) {
+	s := openShop(t, blocking(1, 1))
+	ctx := context.Background()
+	_, secret, err := s.CreateKey(ctx, tenancy.KeyDraft{TenantID: s.tenant.ID, Name: "outra"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CallerByHash(ctx, secret.Hash()); err != nil {
+		t.Fatal(err)
+	}
+	key, err := s.ListKeys(ctx, tenancy.ListQuery{Search: "outra"})
+	if err != nil || len(key.Items) != 1 {
+		t.Fatal(err, key)
+	}
+	if err := s.RevokeKey(ctx, key.Items[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	for name, hash := range map[string][32]byte{"revoked": secret.Hash(), "unknown": tenancy.NewSecret().Hash()} {
+		if _, err := s.CallerByHash(ctx, hash); !fault.Is(err, fault.NotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAPeriodIsMadeOnceByAllWhoCallFirst(t *testing.T) {
+	s := openShop(t, blocking(1, 1))
+	ctx := context.Background()
+	_, secret, err := s.CreateKey(ctx, tenancy.KeyDraft{TenantID: s.tenant.ID, Name: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := New(s.DB(), func() time.Time { return time.Now().AddDate(0, 1, 0) })
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := later.CallerByHash(ctx, secret.Hash()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	var periods, gaps int
+	if err := s.db.Get(&periods, `SELECT count(*) FROM billing_periods`); err != nil || periods != 2 {
+		t.Fatalf("%d periods, want this month's and the next: %v", periods, err)
+	}
+	const query = `SELECT count(*) FROM billing_periods a JOIN billing_periods b ON b.id > a.id AND b.starts_at <> a.ends_at`
+	if err := s.db.Get(&gaps, query); err != nil || gaps != 0 {
+		t.Fatalf("%d gaps or overlaps: %v", gaps, err)
+	}
+}
+
+// listenShop is a shop whose database others may connect to, too.
+func listenShop(t *testing.T) (dsn string, s *shop) {
+	t.Helper()
+	dsn = storetest.DB(t)
+	base, err := Open(context.Background(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { base.Close() })
+	return dsn, stockShop(t, base, blocking(1, 1))
+}
+
+func TestAChangeIsHeardOfAtOnce(t *testing.T) {
+	dsn, s := listenShop(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	heard := make(chan int64, 10)
+	done := make(chan error, 1)
+	go func() {
+		done <- Listen(ctx, dsn, Changes{Callers: func(id int64) { heard <- id }, Models: func() {}, Usage: func() {}}, discard())
+	}()
+	defer func() { cancel(); <-done }()
+	// Changes made before the listener is there are not heard of: change until one is.
+	deadline := time.After(20 * time.Second)
+	for {
+		if err := s.SuspendTenant(ctx, s.tenant.ID); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.ReactivateTenant(ctx, s.tenant.ID); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case id := <-heard:
+			if id != s.tenant.ID {
+				t.Fatalf("heard of tenant %d", id)
+			}
+			return
+		case <-time.After(50 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("nothing was heard")
+		}
+	}
+}
