@@ -10,6 +10,11 @@ import (
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
+const (
+	usualBytes = 512      // a new buffer: any ordinary record fits
+	keptBytes  = 64 << 10 // a giant's buffer is not kept
+)
+
 // Begin records that the provider is about to be called. On an error nothing was recorded: the call must not be made.
 func (l *Ledger) Begin(e *usage.Event) error { return l.append(opened, e) }
 
@@ -18,10 +23,14 @@ func (l *Ledger) Begin(e *usage.Event) error { return l.append(opened, e) }
 func (l *Ledger) Finish(e *usage.Event) error { return l.append(closed, e) }
 
 func (l *Ledger) append(k kind, e *usage.Event) error {
-	var scratch [scratchBytes]byte
-	record, err := appendRecord(scratch[:0], k, e)
+	buffer := l.buffers.Get().(*[]byte) // not on the stack: what is summed or written through an interface escapes
+	defer l.buffers.Put(buffer)
+	record, err := appendRecord((*buffer)[:0], k, e)
 	if err != nil {
 		return err
+	}
+	if cap(record) <= keptBytes {
+		*buffer = record
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,11 +42,7 @@ func (l *Ledger) write(k kind, record []byte) error {
 	if err := l.makeRoom(k, int64(len(record))); err != nil {
 		return err
 	}
-	if cap(l.buf) > 64<<10 {
-		l.buf = nil // one giant is not a reason to keep its memory
-	}
-	l.buf = append(l.buf[:0], record...) // what goes through an interface escapes; the caller's record stays on its stack
-	n, err := l.file.WriteAt(l.buf, l.written)
+	n, err := l.file.WriteAt(record, l.written)
 	if err == nil && n < len(record) {
 		err = io.ErrShortWrite
 	}

@@ -102,6 +102,7 @@ type Ledger struct {
 	committer committer // of Recover, Run and Close, which never overlap
 	wake      chan struct{}
 	dirtied   chan struct{}
+	buffers   sync.Pool // of *[]byte, in which records are encoded
 
 	mu       sync.Mutex
 	serving  bool
@@ -112,7 +113,6 @@ type Ledger struct {
 	file     file      // of the last segment
 	written  int64     // end of the last record in file; beyond the segment's size while it waits for an fsync
 	torn     bool      // something lies behind written that must go before the next record
-	buf      []byte    // the record being written
 
 	dirty   bool // written since the last fsync began; not kept under SyncOS
 	syncing bool // an fsync is under way, without the mutex
@@ -153,6 +153,7 @@ func Open(dir string, opts Options) (*Ledger, error) {
 		wake: make(chan struct{}, 1), dirtied: make(chan struct{}, 1), group: new(syncGroup),
 	}
 	l.synced.L = &l.mu
+	l.buffers.New = func() any { return new(make([]byte, 0, usualBytes)) }
 	l.committer = newCommitter(l)
 	return l, nil
 }

@@ -128,6 +128,9 @@ func interrupted(e *usage.Event) usage.Event {
 
 func open(t testing.TB, dir string, opts Options) *Ledger {
 	t.Helper()
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
 	l, err := Open(dir, opts)
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ const (
 	minPayload   = peekBytes + 2 + 3 + 1 + 3 // every varint and length at its shortest
 	maxPayload   = 1 << 20                   // far above any call; a length above it is damage
 	scratchBytes = 512                       // holds any ordinary record
+	maxText      = maxPayload - 512          // leaves room for the rest
 	version      = 1
 	opened       = kind(1)
 	closed       = kind(2)
@@ -50,7 +51,7 @@ func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 	if e.Status > usage.Interrupted {
 		return nil, fmt.Errorf("usage event %s: unknown status %d", e.ID, e.Status)
 	}
-	if n := len(e.Model) + len(e.Endpoint) + len(e.RequestID) + len(e.ProviderID); n > maxPayload-scratchBytes {
+	if n := len(e.Model) + len(e.Endpoint) + len(e.RequestID) + len(e.ProviderID); n > maxText {
 		return nil, fmt.Errorf("usage event %s: %d bytes of text are too many", e.ID, n)
 	}
 	var flags byte
