@@ -88,12 +88,17 @@ func (p *Panel) frame(c *fiber.Ctx, title, active string) layout.Model {
 	return m
 }
 
-// ownPath is where the preferences form leads back to: this page, or the start where it answers to a post alone.
+// ownPath is where the preferences form leads back to: this page, or where its form was sent from, as this address may
+// answer to a post alone.
 func ownPath(c *fiber.Ctx) string {
-	if safeMethod(c) && localPath(c.OriginalURL()) {
-		return c.OriginalURL()
+	path := c.OriginalURL()
+	if !safeMethod(c) {
+		path = pathOf(c.Get(fiber.HeaderReferer))
 	}
-	return c.Path()
+	if !localPath(path) {
+		return "/"
+	}
+	return path
 }
 
 // renderError shows a failure. htmx gets the text alone, which the page's script shows as a toast.
