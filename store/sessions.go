@@ -145,3 +145,27 @@ func (s *Store) RevokeSessions(ctx context.Context, userID int64, keep tenancy.S
 		return t.audit(ctx, "session.revoke_all", userSubject(userID), 0, map[string]any{"ended": ended})
 	})
 }
+
+// SweepSessions removes sessions that are over and failed sign-ins that no longer count; it returns how many rows. It
+// passes over rows in use, which the next sweep finds.
+func (s *Store) SweepSessions(ctx context.Context) (int64, error) {
+	now := s.now().UTC()
+	var swept int64
+	for _, step := range []struct {
+		query string
+		until time.Time
+	}{
+		{`DELETE FROM sessions WHERE token_hash IN
+			(SELECT token_hash FROM sessions WHERE expires_at <= $1 FOR UPDATE SKIP LOCKED)`, now},
+		{`DELETE FROM sign_in_failures WHERE subject IN
+			(SELECT subject FROM sign_in_failures WHERE updated_at < $1 FOR UPDATE SKIP LOCKED)`, now.Add(-forgetFailures)},
+	} {
+		result, err := s.db.ExecContext(ctx, step.query, step.until)
+		if err != nil {
+			return swept, fmt.Errorf("sweep sessions: %w", err)
+		}
+		n, _ := result.RowsAffected() // lib/pq always knows
+		swept += n
+	}
+	return swept, nil
+}

@@ -66,8 +66,7 @@ func (t *tx) countTry(ctx context.Context, subject string) (wait time.Time, err 
 }
 
 // SignInSucceeded takes back what BeginSignIn counted: the account starts anew; the address keeps its other failures,
-// or whoever has one account could guess at others for ever. Failures that no longer count are swept, and sessions
-// that are over.
+// or whoever has one account could guess at others for ever.
 func (s *Store) SignInSucceeded(ctx context.Context, email, address string) error {
 	return s.inTx(ctx, func(t *tx) error {
 		subjects := signInSubjects(email, address)
@@ -78,10 +77,6 @@ func (s *Store) SignInSucceeded(ctx context.Context, email, address string) erro
 			{`DELETE FROM sign_in_failures WHERE subject = $1`, []any{subjects[0]}},
 			{`DELETE FROM sign_in_failures WHERE subject = $1 AND failures = 1`, []any{subjects[1]}},
 			{`UPDATE sign_in_failures SET failures = failures - 1, blocked_until = $2 WHERE subject = $1`, []any{subjects[1], t.now}},
-			{`DELETE FROM sign_in_failures WHERE subject IN
-				(SELECT subject FROM sign_in_failures WHERE updated_at < $1 FOR UPDATE SKIP LOCKED)`, []any{t.now.Add(-forgetFailures)}},
-			{`DELETE FROM sessions WHERE token_hash IN
-				(SELECT token_hash FROM sessions WHERE expires_at <= $1 FOR UPDATE SKIP LOCKED)`, []any{t.now}},
 		}
 		for _, step := range steps {
 			if _, err := t.ExecContext(ctx, step.query, step.args...); err != nil {
