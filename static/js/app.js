@@ -190,10 +190,19 @@
     }
   });
 
+  // ---- tables: a head sticks to the window only while its table needs no scrolling of its own
+  var widths = new ResizeObserver(function (entries) {
+    entries.forEach(function (e) {
+      var box = e.target.closest(".table-scroll"), table = box.querySelector("table");
+      box.classList.toggle("fits", table.offsetWidth <= box.clientWidth + 1);
+    });
+  });
+
   // ---- what has to be woken once it is on the page
   function wake(root) {
     root.querySelectorAll("[data-copy], [data-reveal], [data-dismiss]").forEach(function (b) { b.hidden = false; });
     root.querySelectorAll("[data-toast]:not([data-expires])").forEach(function (n) { n.dataset.expires = ""; expire(n); });
+    root.querySelectorAll(".datatable .table-scroll, .datatable .table-scroll > table").forEach(function (box) { widths.observe(box); });
     root.querySelectorAll("dialog[data-secret]:not(:modal)").forEach(guard);
   }
   document.addEventListener("htmx:load", function (e) { wake(e.target); });
