@@ -9,9 +9,9 @@ import (
 	"github.com/fila-ia/filaia/internal/fault"
 )
 
-// HandleError answers a failed request: a page in the visitor's language, or a toast where htmx asked. The cause never
+// Error answers a failed request: a page in the visitor's language, or a toast where htmx asked. The cause never
 // leaves the log. It fits fiber.Config.ErrorHandler, for what fails before any route.
-func (p *Panel) HandleError(c *fiber.Ctx, err error) error {
+func (p *Panel) Error(c *fiber.Ctx, err error) error {
 	status, key, args := explain(err)
 	c.Status(status)
 	return p.renderError(c, status, key, args...)

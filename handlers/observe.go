@@ -26,7 +26,7 @@ func (p *Panel) observe(c *fiber.Ctx) error {
 
 	err := guarded(c)
 	if err != nil {
-		if failed := p.HandleError(c, err); failed != nil {
+		if failed := p.Error(c, err); failed != nil {
 			err = fmt.Errorf("%w; and showing it: %w", err, failed)
 			c.Status(fiber.StatusInternalServerError)
 		}

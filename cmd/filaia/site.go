@@ -31,7 +31,7 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 	panel := handlers.New(handlers.Deps{
 		Secret: [32]byte(cfg.SecretKey), PublicURL: publicURL, Zone: cfg.TimeZone, Log: log, Now: time.Now,
 		Passwords: tenancy.NewPasswords(), Ping: db.Store, Simulated: cfg.Simulated(),
-		Sessions: db.Store, SignIns: db.Store, Users: db.Store, Plans: db.Store, Tenants: db.Store, Keys: db.Store,
+		Sessions: db.Store, SignIns: db.Store, Setup: db.Store, Accounts: db.Store, Users: db.Store, Plans: db.Store, Tenants: db.Store, Keys: db.Store,
 		Dashboard: db.Store, Portal: db.Store.Portal(),
 	})
 	api := v1.New(c.gate, log)
