@@ -12,8 +12,11 @@ END $$;
 -- +goose StatementBegin
 DO $$
 BEGIN
+    -- From PostgreSQL 16 on, who creates a role may administer it but not yet become it.
+    EXECUTE format('GRANT filaia_tenant TO %I', current_user);
+EXCEPTION WHEN insufficient_privilege THEN
     IF NOT pg_has_role(current_user, 'filaia_tenant', 'MEMBER') THEN
-        EXECUTE format('GRANT filaia_tenant TO %I', current_user);
+        RAISE;
     END IF;
 END $$;
 -- +goose StatementEnd
