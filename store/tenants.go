@@ -130,7 +130,8 @@ func (s *Store) ListTenants(ctx context.Context, q tenancy.ListQuery) (tenancy.P
 		from: tenantFrom + ` WHERE (` + matches("$2::text", "t.name", "t.email", "t.tax_id") + `
 			OR regexp_replace($2, '[./ -]', '', 'g') <> '' AND strpos(t.tax_id, upper(regexp_replace($2, '[./ -]', '', 'g'))) > 0)
 			AND CASE WHEN $3::text IN ('active', 'suspended', 'closed') THEN t.status = $3
-				WHEN $3 = 'open' THEN t.status <> 'closed' ELSE true END`,
+				WHEN $3 = 'open' THEN t.status <> 'closed' ELSE true END
+			AND ($4::bigint = 0 OR p.id = $4)`,
 		sorts: map[string]string{
 			"name":      folded("t.name"),
 			"created":   "t.created_at",
@@ -142,7 +143,7 @@ func (s *Store) ListTenants(ctx context.Context, q tenancy.ListQuery) (tenancy.P
 		tie:     "t.id",
 	}
 	now := s.now().UTC()
-	rows, total, err := selectPage[tenantRow](ctx, s.db, list, q, now, q.Search, q.Status)
+	rows, total, err := selectPage[tenantRow](ctx, s.db, list, q, now, q.Search, q.Status, q.PlanID)
 	if err != nil {
 		return tenancy.Page[tenancy.Tenant]{}, fmt.Errorf("list tenants: %w", err)
 	}

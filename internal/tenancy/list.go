@@ -11,6 +11,7 @@ type ListQuery struct {
 	Desc     bool
 	Page     int   // from 1
 	TenantID int64 // only of this tenant; 0: all
+	PlanID   int64 // only those on this plan; 0: all
 }
 
 // Offset is the number of rows before the page.
