@@ -14,7 +14,7 @@ const texts = [
   "漢字かなカナ한국어", "Привет, мир", "مرحبا بالعالم", "שלום עולם", "नमस्ते दुनिया", "สวัสดีชาวโลก", "👩‍👩‍👧‍👦 🇧🇷 ✅",
   "\u00a0\u2003\u3000x", "a\u0085b", "\u200b\ufeff", "<|endoftext|>", "<|im_start|>user\noi<|im_end|>",
   "{\"a\":[1,2,{\"b\":null}],\"c\":\"d\\n\"}", "func main() {\n\n\tfmt.Println(\"oi\")\n}\n",
-  "def f(x):\n    if x:\n        return 1\n\n    return 2\n", "SELECT * FROM t WHERE a >= 10 -- ok\n",
+  "a\n    b\n  c\n\td", "def f(x):\n    if x:\n        return 1\n\n    return 2\n", "SELECT * FROM t WHERE a >= 10 -- ok\n",
   "a".repeat(300), "=".repeat(200), " ".repeat(200), "\n".repeat(150), "ab".repeat(150), "\n ".repeat(60), "é".repeat(120),
   "O relatório de março mostra crescimento de 12,5% sobre fevereiro, puxado pela região Sudeste. Sugiro revisar os " +
     "contratos com vencimento até 30/06 e priorizar os clientes do plano Pro.",
