@@ -42,8 +42,7 @@ func TestScannersCutAsThePublishedPatternsDo(t *testing.T) {
 		next    func(string, int) int
 	}{"o200k": {o200kPattern, nextO200k}, "cl100k": {cl100kPattern, nextCl100k}} {
 		pattern := regexp.MustCompile("^(?:" + strings.ReplaceAll(pair.pattern, "WS", whiteSpace) + ")")
-		rapid.Check(t, func(t *rapid.T) {
-			s := text.Draw(t, "text")
+		check := func(t rapid.TB, s string) {
 			for i := 0; i < len(s); {
 				got, want := pair.next(s, i), i+referencePiece(pattern, s[i:])
 				if got != want {
@@ -51,7 +50,11 @@ func TestScannersCutAsThePublishedPatternsDo(t *testing.T) {
 				}
 				i = got
 			}
-		})
+		}
+		for _, s := range []string{"\u0301B1", "1\u0301BB", "ªBB-", "a\n   b", "a \n\n  b", "\t1", "'ſa"} {
+			check(t, s)
+		}
+		rapid.Check(t, func(t *rapid.T) { check(t, text.Draw(t, "text")) })
 	}
 }
 
