@@ -23,6 +23,7 @@ type Deps struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	Passwords *tenancy.Passwords
+	Simulated bool   // no provider is configured: every page says so
 	Ping      pinger // for /readyz
 
 	Sessions  SessionStore
@@ -42,6 +43,7 @@ type Panel struct {
 	Deps
 	sessions *sessionCookies
 	csrfKey  []byte
+	hub      *liveHub
 }
 
 // New makes the browser side; Register puts its routes on an app.
@@ -49,7 +51,7 @@ func New(d Deps) *Panel {
 	if d.PublicURL == nil {
 		d.PublicURL = &url.URL{}
 	}
-	p := &Panel{Deps: d, csrfKey: d.derive("csrf")}
+	p := &Panel{Deps: d, csrfKey: d.derive("csrf"), hub: newLiveHub(d.Log, d.Now)}
 	p.sessions = newSessionCookies(d.derive("session"), d.Sessions, p.secure())
 	return p
 }

@@ -64,3 +64,12 @@ func (s *Store) FirstSteps(ctx context.Context) (usage.FirstSteps, error) {
 	}
 	return steps, nil
 }
+
+// TenantName gives the name of a tenant, closed or not.
+func (s *Store) TenantName(ctx context.Context, id int64) (string, error) {
+	var name string
+	if err := s.db.GetContext(ctx, &name, `SELECT name FROM tenants WHERE id = $1`, id); err != nil {
+		return "", fmt.Errorf("name of tenant %d: %w", id, known(err, tenantMissing))
+	}
+	return name, nil
+}

@@ -3,6 +3,8 @@ package usage
 import (
 	"sort"
 	"time"
+
+	"github.com/fila-ia/filaia/internal/money"
 )
 
 // Step is the width of a point.
@@ -99,4 +101,30 @@ func starts(span Period, step Step, zone *time.Location) []time.Time {
 func dayStart(year int, month time.Month, day int, zone *time.Location) time.Time {
 	year, month, day = time.Date(year, month, day, 12, 0, 0, 0, time.UTC).Date()
 	return firstInstant(year, month, day, zone)
+}
+
+// SumUntil adds up hours from one instant up to another; of the hour that the latter falls into it takes the part that
+// had gone by, so that two days can be compared at the same time of day.
+func SumUntil(hours []Point, from, until time.Time) Totals {
+	var sum Totals
+	for _, p := range hours {
+		switch gone := until.Sub(p.Start); {
+		case p.Start.Before(from) || gone <= 0:
+		case gone >= time.Hour:
+			sum = sum.Add(p.Totals)
+		default:
+			sum = sum.Add(p.part(int64(gone), int64(time.Hour)))
+		}
+	}
+	return sum
+}
+
+// part is n of the whole d of the totals, each figure rounded down.
+func (t Totals) part(n, d int64) Totals {
+	of := func(v int64) int64 { return int64(float64(v) * float64(n) / float64(d)) }
+	return Totals{
+		Requests: of(t.Requests), Failures: of(t.Failures),
+		Tokens:  Tokens{of(t.Tokens.Input), of(t.Tokens.Cached), of(t.Tokens.Output), of(t.Tokens.Reasoning)},
+		CostUSD: money.Micros(of(int64(t.CostUSD))), ChargeBRL: money.Micros(of(int64(t.ChargeBRL))),
+	}
 }

@@ -109,3 +109,16 @@ func TestLastKeepsTheNewest(t *testing.T) {
 		t.Errorf("%d points, want all 3", len(got.Points))
 	}
 }
+
+func TestSumUntilTakesThePartOfAnHourThatHadGoneBy(t *testing.T) {
+	hours := []Point{
+		requests(at(t, "2026-11-21T02:00:00Z"), 1000), // before from
+		requests(at(t, "2026-11-21T03:00:00Z"), 10),
+		requests(at(t, "2026-11-21T14:00:00Z"), 40),
+		requests(at(t, "2026-11-21T15:00:00Z"), 1000), // not begun
+	}
+	got := SumUntil(hours, at(t, "2026-11-21T03:00:00Z"), at(t, "2026-11-21T14:15:00Z"))
+	if got.Requests != 20 {
+		t.Errorf("%d requests, want 10 and a quarter of 40", got.Requests)
+	}
+}
