@@ -43,25 +43,38 @@ func (t *tx) ensurePeriod(ctx context.Context, subscriptionID int64) (periodRow,
 	if err != nil {
 		return period, fmt.Errorf("subscription %d: %w", subscriptionID, err)
 	}
-	edges := usage.PeriodAt(t.now, sub.AnchorDay, zone)
 	var last sql.NullTime
 	const newest = `SELECT max(ends_at) FROM billing_periods WHERE subscription_id = $1`
 	if err := t.GetContext(ctx, &last, newest, subscriptionID); err != nil {
 		return period, fmt.Errorf("newest period of %d: %w", subscriptionID, err)
 	}
-	// After a change of billing day the new month may reach back into the last period.
-	if last.Valid && last.Time.After(edges.Start) {
-		edges.Start = last.Time
-	}
+	edges := usage.PeriodAt(t.now, sub.AnchorDay, zone)
 	version := sub.VersionID
-	if last.Valid && sub.NextID.Valid {
-		version = sub.NextID.Int64
-		const apply = `UPDATE subscriptions SET plan_version_id = $2, next_plan_version_id = NULL WHERE id = $1`
-		if _, err := t.ExecContext(ctx, apply, subscriptionID, version); err != nil {
-			return period, fmt.Errorf("apply scheduled plan of %d: %w", subscriptionID, err)
+	if last.Valid {
+		edges = following(last.Time, sub.AnchorDay, zone)
+		if sub.NextID.Valid {
+			version = sub.NextID.Int64
+			const apply = `UPDATE subscriptions SET plan_version_id = $2, next_plan_version_id = NULL WHERE id = $1`
+			if _, err := t.ExecContext(ctx, apply, subscriptionID, version); err != nil {
+				return period, fmt.Errorf("apply scheduled plan of %d: %w", subscriptionID, err)
+			}
+		}
+	}
+	// Periods in which nobody called are opened as well: they are sold like any other, and leave no gap.
+	for ; !edges.End.After(t.now); edges = following(edges.End, sub.AnchorDay, zone) {
+		if _, err := t.insertPeriod(ctx, subscriptionID, sub.TenantID, version, edges); err != nil {
+			return period, err
 		}
 	}
 	return t.insertPeriod(ctx, subscriptionID, sub.TenantID, version, edges)
+}
+
+// following is the period that begins where the last one ended. After a change of billing day it is a short one: it
+// ends at the next edge of the new calendar.
+func following(end time.Time, anchorDay int, zone *time.Location) usage.Period {
+	next := usage.PeriodAt(end, anchorDay, zone)
+	next.Start = end
+	return next
 }
 
 func (t *tx) currentPeriod(ctx context.Context, subscriptionID int64) (period periodRow, err error) {
