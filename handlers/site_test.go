@@ -125,13 +125,13 @@ type answer struct {
 
 func (b *browser) get(path string) answer {
 	b.t.Helper()
-	return b.send(httptest.NewRequest(http.MethodGet, b.base.Scheme+"://"+b.base.Host+path, nil))
+	return b.send(httptest.NewRequest(http.MethodGet, path, nil))
 }
 
 // part asks for what htmx would swap.
 func (b *browser) part(path string) answer {
 	b.t.Helper()
-	r := httptest.NewRequest(http.MethodGet, b.base.Scheme+"://"+b.base.Host+path, nil)
+	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header.Set("HX-Request", "true")
 	return b.send(r)
 }
@@ -145,7 +145,7 @@ func (b *browser) post(path string, form url.Values) answer {
 	if !form.Has(csrfField) {
 		form.Set(csrfField, b.token)
 	}
-	r := httptest.NewRequest(http.MethodPost, b.base.Scheme+"://"+b.base.Host+path, strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return b.send(r)
 }
@@ -154,6 +154,7 @@ var tokenField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
 
 func (b *browser) send(r *http.Request) answer {
 	b.t.Helper()
+	r.Host = b.base.Host
 	for name, values := range b.header {
 		r.Header[name] = values
 	}
