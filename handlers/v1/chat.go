@@ -155,7 +155,7 @@ func (a *API) chat(c *fiber.Ctx, r *request) error {
 	if err != nil {
 		return err
 	}
-	r.log.call = call
+	r.line.call = call
 	if body.stream {
 		return a.streamChat(r, call, body)
 	}
@@ -181,6 +181,7 @@ func (a *API) wholeChat(r *request, call *gateway.Call, body *chatBody) error {
 	if err := call.Finish(outcome); err != nil {
 		return notRecorded(err)
 	}
+	setQuotaLeft(&r.Response.Header, call.QuotaLeft())
 	passHeaders(&r.Response.Header, answer.Header)
 	setProcessing(&r.Response.Header, call.Elapsed())
 	r.Response.SetStatusCode(answer.Status())

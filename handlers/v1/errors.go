@@ -151,8 +151,7 @@ func quotaRefused(p *problem, r *gateway.Refusal) {
 
 // FiberError answers what Fiber itself refuses below Prefix: a body that is too large, a request it cannot read.
 func (a *API) FiberError(c *fiber.Ctx, err error) error {
-	r := &request{RequestCtx: c.Context(), id: gateway.NewID(), start: a.gate.Now()}
-	r.Response.Header.Set("X-Request-Id", r.id.String())
+	r := a.newRequest(c)
 	var fe *fiber.Error
 	if errors.As(err, &fe) && fe.Code < fiber.StatusInternalServerError {
 		p := &problem{status: fe.Code, kind: "invalid_request_error", message: fe.Message}
@@ -162,8 +161,8 @@ func (a *API) FiberError(c *fiber.Ctx, err error) error {
 		}
 		err = p
 	}
-	r.log.err = err
+	r.line.err = err
 	a.answerError(r, err)
-	a.write(r, r.Response.StatusCode())
+	a.write(r.line, r.Response.StatusCode())
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/fila-ia/filaia/internal/gateway"
+	"github.com/fila-ia/filaia/internal/quota"
 )
 
 // setStanding tells how the caller's rates and quota stand.
@@ -17,9 +18,14 @@ func setStanding(h *fasthttp.ResponseHeader, s gateway.Standing) {
 	setInt(h, "X-Ratelimit-Limit-Tokens", int64(s.Rates.TokenLimit))
 	setInt(h, "X-Ratelimit-Remaining-Tokens", int64(s.Rates.TokensLeft))
 	h.Set("X-Ratelimit-Reset-Tokens", s.Rates.TokenReset.Round(time.Millisecond).String())
-	setInt(h, "X-Fila-Quota-Remaining-Input", s.QuotaLeft.In)
-	setInt(h, "X-Fila-Quota-Remaining-Output", s.QuotaLeft.Out)
+	setQuotaLeft(h, s.QuotaLeft)
 	h.Set("X-Fila-Quota-Reset", s.QuotaReset.UTC().Format(time.RFC3339))
+}
+
+// setQuotaLeft tells what is left of the included tokens. What calls in flight hold still counts as left.
+func setQuotaLeft(h *fasthttp.ResponseHeader, left quota.Pair) {
+	setInt(h, "X-Fila-Quota-Remaining-Input", left.In)
+	setInt(h, "X-Fila-Quota-Remaining-Output", left.Out)
 }
 
 func setInt(h *fasthttp.ResponseHeader, name string, n int64) {

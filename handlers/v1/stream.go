@@ -33,10 +33,10 @@ func (a *API) streamChat(r *request, call *gateway.Call, body *chatBody) error {
 	r.Response.Header.SetContentType(contentType(answer.Header("Content-Type"), "text/event-stream; charset=utf-8"))
 	r.Response.Header.Set("Cache-Control", "no-cache")
 	r.Response.Header.Set("X-Accel-Buffering", "no") // proxies in front must not hold pieces back
-	r.log.deferred = true
+	r.line.deferred = true
 	rl := &relay{
 		a: a, call: call, body: body.retained(), answer: answer, cancel: cancel, providerID: answer.Header("X-Request-Id"),
-		line: request{id: r.id, caller: r.caller, start: r.start, log: line{call: call}},
+		line: r.line,
 	}
 	r.Response.SetBodyStream(rl, -1)
 	return nil
@@ -80,7 +80,7 @@ type relay struct {
 	answer     gateway.StreamAnswer
 	cancel     context.CancelFunc
 	providerID string
-	line       request
+	line       *line
 
 	meter     meter
 	in        []byte // read from the provider, not yet a whole event
@@ -184,7 +184,7 @@ func (s *relay) finish(err error) {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = &gateway.Refusal{Reason: gateway.ProviderAway, Cause: io.ErrUnexpectedEOF}
 		}
-		s.line.log.err = err
+		s.line.err = err
 		s.out = append(s.out, streamError(err)...)
 	}
 }
@@ -219,7 +219,7 @@ func (s *relay) Close() error {
 		}
 		deadline.Stop()
 		if err := s.record(usage.Aborted); err != nil {
-			s.line.log.err = err
+			s.line.err = err
 		}
 	} else if s.meter.done {
 		// Reading to the very end lets the connection serve the next call. It has come, or is about to.
@@ -229,6 +229,6 @@ func (s *relay) Close() error {
 	}
 	err := s.answer.Close()
 	s.cancel()
-	s.a.write(&s.line, fiber.StatusOK)
+	s.a.write(s.line, fiber.StatusOK)
 	return err
 }

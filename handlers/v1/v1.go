@@ -3,6 +3,7 @@
 package v1
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"time"
@@ -39,27 +40,32 @@ type request struct {
 	*fasthttp.RequestCtx
 	id     gateway.ID
 	caller *tenancy.Caller
-	start  time.Time
-	log    line
+	line   *line
+}
+
+func (a *API) newRequest(c *fiber.Ctx) *request {
+	id := gateway.NewID()
+	r := &request{RequestCtx: c.Context(), id: id, line: &line{id: id.String(), method: c.Method(), path: c.Path(), start: a.gate.Now()}}
+	r.Response.Header.Set("X-Request-Id", r.line.id)
+	return r
 }
 
 // handle authenticates, answers errors in OpenAI's shape and writes the log line of what is answered at once; a stream
 // writes its own at its end.
 func (a *API) handle(next func(*fiber.Ctx, *request) error) fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		r := &request{RequestCtx: c.Context(), id: gateway.NewID(), start: a.gate.Now()}
-		r.Response.Header.Set("X-Request-Id", r.id.String())
+		r := a.newRequest(c)
 		caller, err := a.gate.Callers.Authenticate(c.UserContext(), bearer(&r.Request.Header))
 		if err == nil {
-			r.caller = caller
+			r.caller, r.line.caller = caller, caller
 			err = next(c, r)
 		}
 		if err != nil {
-			r.log.err = err
+			r.line.err = err
 			a.answerError(r, err)
 		}
-		if !r.log.deferred {
-			a.write(r, r.Response.StatusCode())
+		if !r.line.deferred {
+			a.write(r.line, r.Response.StatusCode())
 		}
 		return nil
 	}
@@ -81,35 +87,39 @@ func (a *API) unknown(c *fiber.Ctx, _ *request) error {
 	}
 }
 
-// line is what the log says of a request beside its id, caller, status and time.
+// line is what the log says of a request.
 type line struct {
-	call     *gateway.Call
-	err      error
-	deferred bool // a stream writes the line when it ends
+	id, method, path string
+	start            time.Time
+	caller           *tenancy.Caller
+	call             *gateway.Call
+	err              error
+	deferred         bool // a stream writes the line when it ends
 }
 
 // write puts one wide line into the log; never a key, a prompt or an answer.
-func (a *API) write(r *request, status int) {
+func (a *API) write(l *line, status int) {
 	level := slog.LevelInfo
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	if !a.log.Enabled(r, level) {
+	ctx := context.Background()
+	if !a.log.Enabled(ctx, level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 16)
-	attrs = append(attrs, slog.String("id", r.id.String()), slog.String("method", string(r.Method())), slog.String("path", string(r.Path())),
-		slog.Int("status", status), slog.Duration("took", a.gate.Now().Sub(r.start)))
-	if r.caller != nil {
-		attrs = append(attrs, slog.Int64("tenant", r.caller.TenantID), slog.Int64("key", r.caller.KeyID))
+	attrs = append(attrs, slog.String("id", l.id), slog.String("method", l.method), slog.String("path", l.path),
+		slog.Int("status", status), slog.Duration("took", a.gate.Now().Sub(l.start)))
+	if l.caller != nil {
+		attrs = append(attrs, slog.Int64("tenant", l.caller.TenantID), slog.Int64("key", l.caller.KeyID))
 	}
-	if r.log.call != nil {
-		e := r.log.call.Event()
+	if l.call != nil {
+		e := l.call.Event()
 		attrs = append(attrs, slog.String("model", e.Model), slog.String("outcome", e.Status.String()),
 			slog.Int64("input", e.Tokens.Input), slog.Int64("output", e.Tokens.Output), slog.Bool("stream", e.Streamed))
 	}
-	if r.log.err != nil {
-		attrs = append(attrs, slog.String("error", r.log.err.Error()))
+	if l.err != nil {
+		attrs = append(attrs, slog.String("error", l.err.Error()))
 	}
-	a.log.LogAttrs(r, level, "call", attrs...)
+	a.log.LogAttrs(ctx, level, "call", attrs...)
 }

@@ -174,6 +174,9 @@ func (c *Call) release() {
 	c.ticket.Done(0)
 }
 
+// QuotaLeft is what is left of the period's included tokens now.
+func (c *Call) QuotaLeft() quota.Pair { return c.hold.Remaining() }
+
 // Elapsed is the time since the call was admitted.
 func (c *Call) Elapsed() time.Duration { return c.g.Now().Sub(c.start) }
 

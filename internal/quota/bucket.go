@@ -213,8 +213,8 @@ func (b *bucket) wake() {
 	}
 }
 
-// remaining is what a further call could hold.
-func (b *bucket) remaining() Pair { return b.avail.plus(b.free).atLeastZero() }
+// remaining is what has not been used; what calls in flight hold is part of it.
+func (b *bucket) remaining() Pair { return b.avail.plus(b.held).plus(b.free).atLeastZero() }
 
 // runsLow tells which kinds should be leased ahead, before a call has to wait for them.
 func (b *bucket) runsLow() (Pair, bool) {

@@ -41,7 +41,8 @@ func (h Hold) Settle(actual Pair) {
 	}
 }
 
-// Remaining is what is left of the period's included tokens, as this replica knows it.
+// Remaining is what is left of the period's included tokens, as this replica knows it; what calls in flight hold is
+// still left.
 func (h Hold) Remaining() Pair {
 	if h.b == nil {
 		return Pair{}
