@@ -1,0 +1,227 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/quota"
+	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+func TestALargerPlanHoldsAtOnceAndWhatWasUsedStays(t *testing.T) {
+	o := openOffice(t)
+	small, large := o.plan("ouro", blocking(1000, 500)), o.plan("prata", charging(9000, 500))
+	tenant := o.customer("Padaria", small.ID)
+	o.use(tenant, 800, 100)
+	change, err := o.ChangePlan(o.ctx, tenant.ID, large.ID)
+	o.must(err)
+	if change.Timing != tenancy.ChangeNow || change.PlanName != "Plano prata" || change.Version != 1 || !change.At.Equal(o.at) {
+		t.Fatalf("%+v", change)
+	}
+	now, err := o.Tenant(o.ctx, tenant.ID)
+	o.must(err)
+	a := now.Allowance
+	if now.PlanID != large.ID || a.Input != (usage.Meter{Used: 800, Limit: 9000}) || a.Output != (usage.Meter{Used: 100, Limit: 500}) || a.Hard {
+		t.Fatalf("%+v", now)
+	}
+	if n := o.count(`SELECT count(*) FROM billing_periods WHERE plan_version_id = $1`, large.Published.ID); n != 1 {
+		t.Fatal("the period is not sold at the new version")
+	}
+	if o.audited("tenant.plan_change", tenantSubject(tenant.ID)) != 1 {
+		t.Fatal("not in the audit log")
+	}
+}
+
+func TestASmallerPlanWaitsForThePeriodsEnd(t *testing.T) {
+	o := openOffice(t)
+	large, small := o.plan("ouro", blocking(9000, 500)), o.plan("prata", blocking(1000, 500))
+	tenant := o.customer("Padaria", large.ID)
+	_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
+	change, err := o.ChangePlan(o.ctx, tenant.ID, small.ID)
+	o.must(err)
+	end := time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC)
+	if change.Timing != tenancy.ChangeScheduled || change.Reason != tenancy.ChangeSmaller || !change.At.Equal(end) {
+		t.Fatalf("%+v", change)
+	}
+	now, err := o.Tenant(o.ctx, tenant.ID)
+	o.must(err)
+	if now.PlanID != large.ID || now.NextPlanName != "Plano prata" || now.NextPlanVersion != 1 || now.Allowance.Input.Limit != 9000 {
+		t.Fatalf("%+v", now)
+	}
+	o.at = end
+	caller, err := o.CallerByHash(o.ctx, secret.Hash())
+	o.must(err)
+	now, err = o.Tenant(o.ctx, tenant.ID)
+	o.must(err)
+	if caller.Terms.InputTokens != 1000 || now.PlanID != small.ID || now.NextPlanName != "" || now.Allowance.Input.Limit != 1000 {
+		t.Fatalf("in the next period: %+v %+v", caller, now)
+	}
+}
+
+func TestAPlanThatIncludesLessThanWasUsedWaits(t *testing.T) {
+	o := openOffice(t)
+	soft, hard := o.plan("ouro", charging(1000, 500)), o.plan("prata", blocking(2000, 500))
+	tenant := o.customer("Padaria", soft.ID)
+	o.use(tenant, 2001, 0)
+	change, err := o.ChangePlan(o.ctx, tenant.ID, hard.ID)
+	o.must(err)
+	if change.Timing != tenancy.ChangeScheduled || change.Reason != tenancy.ChangeUsedMore {
+		t.Fatalf("%+v", change)
+	}
+}
+
+func TestTokensUnderLeaseCountAsUsedWhenAPlanChanges(t *testing.T) {
+	o := openOffice(t)
+	soft, hard := o.plan("ouro", charging(1000, 500)), o.plan("prata", blocking(1000, 500))
+	tenant := o.customer("Padaria", soft.ID)
+	_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
+	caller, err := o.CallerByHash(o.ctx, secret.Hash())
+	o.must(err)
+	_, err = o.Leases("replica-1").Lease(o.ctx, caller.PeriodID, quota.Pair{In: 900})
+	o.must(err)
+	o.use(tenant, 200, 0)
+	change, err := o.PreviewPlanChange(o.ctx, tenant.ID, hard.ID)
+	o.must(err)
+	if change.Reason != tenancy.ChangeUsedMore {
+		t.Fatalf("900 leased and 200 used fit a hard limit of 1000? %+v", change)
+	}
+}
+
+// A lease and a change of plan race for the same bucket; whoever comes second must see what the first did.
+func TestAPlanChangeUnderLeasesNeverBreaksTheLimit(t *testing.T) {
+	o := openOffice(t)
+	soft, hard := o.plan("ouro", charging(3000, 3000)), o.plan("prata", blocking(3000, 3000))
+	for range 8 {
+		tenant := o.customer("Padaria", soft.ID)
+		_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
+		caller, err := o.CallerByHash(o.ctx, secret.Hash())
+		o.must(err)
+		stop, leased := context.WithCancel(o.ctx)
+		done := make(chan error, 1)
+		go func() {
+			defer close(done)
+			for stop.Err() == nil {
+				if _, err := o.Leases("replica-1").Lease(o.ctx, caller.PeriodID, quota.Pair{In: 50, Out: 50}); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+		_, err = o.ChangePlan(o.ctx, tenant.ID, hard.ID)
+		leased()
+		o.must(err)
+		o.must(<-done)
+	}
+	const broken = `SELECT count(*) FROM quota_buckets b WHERE hard AND (used_in - overrun_in + leased_in > limit_in)
+		OR leased_in <> (SELECT coalesce(sum(leased_in), 0) FROM quota_leases l WHERE l.period_id = b.period_id)`
+	if n := o.count(broken); n != 0 {
+		t.Fatalf("%d buckets are broken", n)
+	}
+}
+
+func TestMovingToANewVersionAndStayingOnIt(t *testing.T) {
+	o := openOffice(t)
+	plan := o.plan("ouro", blocking(1000, 500))
+	tenant := o.customer("Padaria", plan.ID)
+	_, err := o.UpdatePlanDraft(o.ctx, plan.ID, tenancy.PlanDraft{Slug: "ouro", Name: "Ouro", Terms: blocking(4000, 500)}, true)
+	o.must(err)
+	change, err := o.ChangePlan(o.ctx, tenant.ID, plan.ID)
+	o.must(err)
+	if change.Timing != tenancy.ChangeNow || change.Version != 2 {
+		t.Fatalf("%+v", change)
+	}
+	change, err = o.ChangePlan(o.ctx, tenant.ID, plan.ID)
+	o.must(err)
+	if change.Timing != tenancy.ChangeNone {
+		t.Fatalf("the same version again: %+v", change)
+	}
+	if now, err := o.Tenant(o.ctx, tenant.ID); err != nil || now.PlanVersion != 2 || now.Allowance.Input.Limit != 4000 {
+		t.Fatal(now, err)
+	}
+}
+
+func TestAScheduledChangeCanBeCancelled(t *testing.T) {
+	o := openOffice(t)
+	large, small := o.plan("ouro", blocking(9000, 500)), o.plan("prata", blocking(1000, 500))
+	tenant := o.customer("Padaria", large.ID)
+	o.refused(o.CancelPlanChange(o.ctx, tenant.ID), fault.Conflict, "tenants.error.no_scheduled_change")
+	for name, cancel := range map[string]func() error{
+		"by cancelling":                func() error { return o.CancelPlanChange(o.ctx, tenant.ID) },
+		"by choosing the current plan": func() error { _, err := o.ChangePlan(o.ctx, tenant.ID, large.ID); return err },
+		"by choosing a larger one later": func() error {
+			_, err := o.ChangePlan(o.ctx, tenant.ID, o.plan("x", blocking(9001, 500)).ID)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := o.ChangePlan(o.ctx, tenant.ID, small.ID)
+			o.must(err)
+			o.must(cancel())
+			now, err := o.Tenant(o.ctx, tenant.ID)
+			o.must(err)
+			if now.NextPlanName != "" {
+				t.Fatalf("still scheduled: %+v", now)
+			}
+			_, err = o.db.Exec(`UPDATE subscriptions SET plan_version_id = $1 WHERE id = $2`, large.Published.ID, tenant.SubscriptionID)
+			o.must(err)
+			_, err = o.db.Exec(`UPDATE billing_periods SET plan_version_id = $1`, large.Published.ID)
+			o.must(err)
+		})
+	}
+}
+
+func TestPreviewingAPlanChangeDoesNothing(t *testing.T) {
+	o := openOffice(t)
+	small, large := o.plan("ouro", blocking(1000, 500)), o.plan("prata", blocking(9000, 500))
+	tenant := o.customer("Padaria", small.ID)
+	change, err := o.PreviewPlanChange(o.ctx, tenant.ID, large.ID)
+	o.must(err)
+	if change.Timing != tenancy.ChangeNow || change.To.InputTokens != 9000 || change.From.InputTokens != 1000 {
+		t.Fatalf("%+v", change)
+	}
+	if now, err := o.Tenant(o.ctx, tenant.ID); err != nil || now.PlanID != small.ID || o.audited("tenant.plan_change", tenantSubject(tenant.ID)) != 0 {
+		t.Fatal("the preview changed something", now, err)
+	}
+}
+
+// Whatever billing days are chosen and however long nobody calls, periods follow each other without gap or overlap.
+func TestPeriodsTileOverChangesOfBillingDay(t *testing.T) {
+	o := openOffice(t)
+	plan := o.plan("ouro", blocking(1000, 500))
+	rapid.Check(t, func(rt *rapid.T) {
+		o.at = time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
+		tenant := o.customer("Padaria", plan.ID)
+		_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
+		for range rapid.IntRange(1, 6).Draw(rt, "changes") {
+			caller, err := o.CallerByHash(o.ctx, secret.Hash())
+			o.must(err)
+			d := customerDraft("Padaria", plan.ID)
+			d.BillingDay = rapid.IntRange(1, 31).Draw(rt, "day")
+			d.TimeZone = rapid.SampledFrom([]string{"America/Sao_Paulo", "America/Rio_Branco", "Asia/Tokyo"}).Draw(rt, "zone")
+			_, err = o.UpdateTenant(o.ctx, tenant.ID, d)
+			o.must(err)
+			same, err := o.CallerByHash(o.ctx, secret.Hash())
+			o.must(err)
+			if same.PeriodID != caller.PeriodID || !same.PeriodEndsAt.Equal(caller.PeriodEndsAt) {
+				rt.Fatal("the change touched the period under way")
+			}
+			o.at = o.at.Add(time.Duration(rapid.IntRange(1, 100*24).Draw(rt, "hours")) * time.Hour)
+		}
+		_, err := o.CallerByHash(o.ctx, secret.Hash())
+		o.must(err)
+		const gaps = `SELECT count(*) FROM (SELECT starts_at, lag(ends_at) OVER (ORDER BY starts_at) AS before
+			FROM billing_periods WHERE tenant_id = $1) p WHERE before IS NOT NULL AND before <> starts_at`
+		if n := o.count(gaps, tenant.ID); n != 0 {
+			rt.Fatalf("%d gaps or overlaps", n)
+		}
+		const current = `SELECT count(*) FROM billing_periods WHERE tenant_id = $1 AND starts_at <= $2 AND ends_at > $2`
+		if n := o.count(current, tenant.ID, o.at); n != 1 {
+			rt.Fatalf("%d periods hold now, want 1", n)
+		}
+	})
+}
