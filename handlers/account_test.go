@@ -46,7 +46,7 @@ var endForm = regexp.MustCompile(`/account/sessions/([0-9a-f]{64})/end`)
 
 func TestASessionCanBeEndedFromAnother(t *testing.T) {
 	s := newSite(t)
-	here := s.as(t, tenancy.Manager)
+	here, stranger := s.as(t, tenancy.Manager), s.as(t, tenancy.Owner)
 	there := s.browser(t)
 	there.header.Set("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Mobile/15E Safari/604.1")
 	there.get("/login")
@@ -56,7 +56,6 @@ func TestASessionCanBeEndedFromAnother(t *testing.T) {
 	if len(found) != 1 {
 		t.Fatalf("%d sessions can be ended, want the other one", len(found))
 	}
-	stranger := s.as(t, tenancy.Owner)
 	stranger.get("/account")
 	stranger.post(found[0][0], nil).status(http.StatusNotFound)
 	there.get("/account").status(http.StatusOK)
