@@ -79,6 +79,10 @@ func (o *overviewSnapshot) model(say i18n.Printer) dashboard.Model {
 	m.Top = sharesModel(say.T("usage.shares.tenant"), o.ranking.top, o.totals.Tokens.Total(),
 		func(s usage.Share) string { return tenantRef(s.ID) })
 	m.Top.Cost = true
+	m.Span = say.T("usage.span.today")
+	if o.view == thirty {
+		m.Span = say.T("usage.span.days")
+	}
 	return m
 }
 

@@ -147,8 +147,11 @@ func (t *portalSnapshot) notice(say i18n.Printer) (ui.Tone, string) {
 func remainingModel(say i18n.Printer, a usage.Allowance, now time.Time) portal.Remaining {
 	r := portal.Remaining{
 		Name: a.KeyName, Plan: say.T("portal.remaining.plan", "plan", a.PlanName),
-		Resets: say.T("portal.remaining.resets", "date", say.Date(a.Period.End), "when", say.Relative(a.Period.End, now)),
+		Resets: say.T("portal.remaining.resets", "date", say.Date(a.Period.End)),
 		Above:  say.T("portal.remaining.block"),
+	}
+	if when := say.Relative(a.Period.End, now); when != say.Date(a.Period.End) {
+		r.Resets += " (" + when + ")"
 	}
 	if !a.Hard {
 		r.Above = say.T("portal.remaining.charge", "price", say.Price(int64(a.OveragePrice), string(money.BRL)))

@@ -82,5 +82,6 @@ func curl(base, model string) string {
 	return "curl " + base + "/chat/completions \\\n" +
 		"  -H \"Authorization: Bearer $FILAIA_KEY\" \\\n" +
 		"  -H \"Content-Type: application/json\" \\\n" +
-		"  -d '{\"model\": \"" + model + "\", \"messages\": [{\"role\": \"user\", \"content\": \"Olá!\"}]}'"
+		"  -d '{\"model\": \"" + model + "\",\n" +
+		"       \"messages\": [{\"role\": \"user\", \"content\": \"Olá!\"}]}'"
 }

@@ -76,6 +76,7 @@ func (t *tenantSnapshot) model(say i18n.Printer) usageviews.PanelModel {
 		Keys:   sharesModel(say.T("usage.shares.key"), t.keys, tokensOf(t.keys), nil),
 		Calls:  callsModel(say, t.calls, t.at),
 	}
+	m.Figures = append(m.Figures, t.meanCard(say))
 	m.Models.Cost, m.Keys.Cost, m.Calls.Cost = true, true, true
 	return m
 }

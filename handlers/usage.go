@@ -38,8 +38,8 @@ const (
 	chartMinutes = 60
 	chartDays    = 30
 	recentCalls  = 10
-	fullestPlans = 7
-	topTenants   = 8
+	fullestPlans = 6
+	topTenants   = 10
 )
 
 func knownView(text string) view {

@@ -66,6 +66,15 @@ func (f figures) changed(say i18n.Printer, card usageviews.Figure, of func(usage
 	return card
 }
 
+// meanCard is how large a call is.
+func (f figures) meanCard(say i18n.Printer) usageviews.Figure {
+	card := usageviews.Figure{Label: say.T("usage.figure.mean"), Value: "–", Note: say.T("usage.figure.mean_note")}
+	if f.totals.Requests > 0 {
+		card.Value = say.Int(f.totals.Tokens.Total() / f.totals.Requests)
+	}
+	return card
+}
+
 func (f figures) chargeCard(say i18n.Printer) usageviews.Figure {
 	return usageviews.Figure{
 		Label: say.T("usage.figure.charge"), Value: say.Money(int64(f.totals.ChargeBRL), string(money.BRL)), Note: say.T("usage.figure.charge_note"),
@@ -141,11 +150,12 @@ func callsModel(say i18n.Printer, calls []usage.Call, now time.Time) usageviews.
 		row := usageviews.Call{
 			ID: c.ID.String(), At: c.CreatedAt, Tenant: c.TenantName, TenantRef: tenantRef(c.TenantID), Key: c.KeyName, Model: c.Model,
 			Detail: c.Endpoint, Input: c.Tokens.Input, Output: c.Tokens.Output, Cached: c.Tokens.Cached, Estimated: c.Estimated,
-			Latency: time.Duration(c.LatencyMS) * time.Millisecond, Cost: int64(c.CostUSD), RequestID: c.RequestID,
+			Latency: time.Duration(c.LatencyMS) * time.Millisecond, Cost: int64(c.CostUSD),
 		}
 		if c.Streamed {
 			row.Detail += " · " + say.T("usage.calls.streamed")
 		}
+		row.Detail += " · " + c.RequestID
 		row.Tone, row.Word = callState(say, c.Event)
 		m.Rows = append(m.Rows, row)
 	}
@@ -194,7 +204,7 @@ func quotasModel(say i18n.Printer, list []usage.Allowance, now time.Time, named 
 	m := usageviews.Quotas{Named: named}
 	for _, a := range list {
 		q := usageviews.Quota{
-			Name: a.KeyName, Plan: a.PlanName, Note: say.T("usage.quota.resets", "when", say.Relative(a.Period.End, now)),
+			Name: a.KeyName, Plan: a.PlanName, Note: resets(say, a.Period.End, now),
 			Input: meterModel(say.T("usage.tokens.input"), a.Input, a.Hard), Output: meterModel(say.T("usage.tokens.output"), a.Output, a.Hard),
 		}
 		if named {
@@ -223,4 +233,12 @@ func allowanceState(say i18n.Printer, a usage.Allowance) (ui.Tone, string) {
 		return ui.Warn, say.T("usage.quota.near")
 	}
 	return ui.Neutral, ""
+}
+
+// resets says when a period ends: in how many days where it is near, else the date.
+func resets(say i18n.Printer, end, now time.Time) string {
+	if when := say.Relative(end, now); when != say.Date(end) {
+		return say.T("usage.quota.resets", "when", when)
+	}
+	return say.T("usage.quota.resets_on", "date", say.Date(end))
 }

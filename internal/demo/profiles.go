@@ -66,11 +66,11 @@ var (
 
 var profiles = []profile{
 	{name: "Loja Maré Alta", domain: "marealta", taxBase: "417302580001", plan: "enterprise", rhythm: retail, daysAgo: 400, began: 21,
-		fill: .55, errors: .004, models: mixed, keys: []string{"Atendimento", "Catálogo", "Busca do site"}, admin: "Renata Queiroz", viewer: "Tiago Lins"},
+		fill: .36, errors: .004, models: mixed, keys: []string{"Atendimento", "Catálogo", "Busca do site"}, admin: "Renata Queiroz", viewer: "Tiago Lins"},
 	{name: "Transportes Serra Verde", domain: "serraverde", taxBase: "085261940001", plan: "enterprise", rhythm: always, daysAgo: 250, began: 17,
-		fill: .34, errors: .003, models: nano, keys: []string{"Roteirização", "Rastreio"}, admin: "Otávio Reis", viewer: "Nara Bueno"},
+		fill: .2, errors: .003, models: nano, keys: []string{"Roteirização", "Rastreio"}, admin: "Otávio Reis", viewer: "Nara Bueno"},
 	{name: "Agência Cajuína Digital", domain: "cajuina", taxBase: "293847160001", plan: "pro", rhythm: office, daysAgo: 210, began: 24,
-		fill: .83, errors: .006, models: mixed, keys: []string{"Redação", "Relatórios"}, admin: "Lívia Sampaio"},
+		fill: .66, errors: .006, models: mixed, keys: []string{"Redação", "Relatórios"}, admin: "Lívia Sampaio"},
 	{name: "Braga & Nunes Advogados", domain: "braganunes", taxBase: "361905720001", plan: "pro", rhythm: office, daysAgo: 160, began: 12,
 		fill: .5, errors: .003, models: mixed, keys: []string{"Peças", "Pesquisa"}, admin: "Henrique Braga"},
 	{name: "Editora Ipê Amarelo", domain: "ipeamarelo", taxBase: "502718390001", plan: "pro", rhythm: office, daysAgo: 140, began: 19,

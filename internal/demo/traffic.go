@@ -21,6 +21,9 @@ const (
 	tokenMS    = 1.5   // for each further output token
 )
 
+// suspendedDays is how long ago the calls of a suspended customer stopped.
+const suspendedDays = 6
+
 // traffic draws the calls of one customer.
 type traffic struct {
 	random *rand.Rand
@@ -32,6 +35,9 @@ type traffic struct {
 }
 
 func newTraffic(seed uint64, p profile, terms tenancy.Terms, prices map[string]tenancy.Model, now time.Time, zone *time.Location) *traffic {
+	if p.suspended {
+		now = now.AddDate(0, 0, -suspendedDays)
+	}
 	return &traffic{rand.New(rand.NewPCG(seed, 2026)), p, terms, prices, now, zone}
 }
 
@@ -116,7 +122,7 @@ func (t *traffic) weight(hour time.Time) float64 {
 	}
 	age := t.now.Sub(hour).Hours() / 24
 	w *= math.Exp(-age / 110)
-	if age < 1.5/24 {
+	if age >= 0 && age < 1.5/24 {
 		w = 2.5 * max(w, 0.9)
 	}
 	return w

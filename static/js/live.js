@@ -32,7 +32,10 @@
     var left = scroller ? scroller.scrollLeft : 0;
     part.innerHTML = html;
     if (left) part.querySelector(".table-scroll").scrollLeft = left;
-    if (window.htmx) window.htmx.process(part);
+    if (window.htmx) {
+      window.htmx.process(part);
+      window.htmx.trigger(part, "htmx:load"); // what other scripts attach to
+    }
     if (focused) {
       var again = Array.from(part.querySelectorAll("a")).find(function (a) { return a.getAttribute("href") === focused; });
       if (again) again.focus({ preventScroll: true });

@@ -56,7 +56,7 @@ type Call struct {
 	TenantRef string
 	Key       string
 	Model     string
-	Detail    string // endpoint, and whether it was streamed
+	Detail    string // on hover: endpoint, whether it was streamed, the request's id
 	Tone      ui.Tone
 	Word      string
 	Input     int64
@@ -65,7 +65,6 @@ type Call struct {
 	Estimated bool
 	Latency   time.Duration
 	Cost      int64 // US$ micros
-	RequestID string
 }
 
 // Calls is a page of calls, newest first.
@@ -93,7 +92,19 @@ type Share struct {
 type Shares struct {
 	Head string // what the rows are
 	Rows []Share
-	Cost bool // with the cost's column
+	Cost bool // with what it cost instead of the number of calls
+}
+
+// bar is how long a row's bar is, 0..1: the largest one's is whole, so that small shares can still be told apart.
+func (m Shares) bar(s Share) float64 {
+	largest := 0.0
+	for _, row := range m.Rows {
+		largest = max(largest, row.Ratio)
+	}
+	if largest == 0 {
+		return 0
+	}
+	return s.Ratio / largest
 }
 
 // Choice is one position of a switch.
@@ -155,4 +166,26 @@ func sparkPoints(values []int64) (line, area string) {
 		line += strconv.FormatFloat(x, 'f', 1, 64) + "," + strconv.FormatFloat(y, 'f', 1, 64) + " "
 	}
 	return line, "0,28 " + line + "100,28"
+}
+
+// when is the time of day to the second, with the date where it was not today.
+func (m Calls) when(p i18n.Printer, t time.Time) string {
+	clock := t.In(p.Zone()).Format("15:04:05")
+	if p.Date(t) != p.Date(m.Now) {
+		return p.Date(t) + " " + clock
+	}
+	return clock
+}
+
+// dollars writes US$ micros with so many decimals, so that a column of small amounts reads evenly; what is less than
+// the last one shows is not written as nothing.
+func dollars(p i18n.Printer, micros int64, places int) string {
+	least := int64(1_000_000)
+	for range places {
+		least /= 10
+	}
+	if micros > 0 && micros < least {
+		return "< US$\u00a0" + p.Decimal(float64(least)/1e6, places)
+	}
+	return "US$\u00a0" + p.Decimal(float64(micros)/1e6, places)
 }
