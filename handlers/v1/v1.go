@@ -4,7 +4,9 @@ package v1
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -55,11 +57,7 @@ func (a *API) newRequest(c *fiber.Ctx) *request {
 func (a *API) handle(next func(*fiber.Ctx, *request) error) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		r := a.newRequest(c)
-		caller, err := a.gate.Callers.Authenticate(c.UserContext(), bearer(&r.Request.Header))
-		if err == nil {
-			r.caller, r.line.caller = caller, caller
-			err = next(c, r)
-		}
+		err := a.serve(c, r, next)
 		if err != nil {
 			r.line.err = err
 			a.answerError(r, err)
@@ -69,6 +67,21 @@ func (a *API) handle(next func(*fiber.Ctx, *request) error) fiber.Handler {
 		}
 		return nil
 	}
+}
+
+// serve authenticates and goes on. A panic of one call must not end all the others.
+func (a *API) serve(c *fiber.Ctx, r *request, next func(*fiber.Ctx, *request) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v at %s", p, debug.Stack())
+		}
+	}()
+	caller, err := a.gate.Callers.Authenticate(c.UserContext(), bearer(&r.Request.Header))
+	if err != nil {
+		return err
+	}
+	r.caller, r.line.caller = caller, caller
+	return next(c, r)
 }
 
 // bearer gives the secret of the Authorization header, or nothing.

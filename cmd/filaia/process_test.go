@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/pglocal"
+	"github.com/fila-ia/filaia/store"
+)
+
+// binary is the program under test, built once, with the race detector.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "filaia-test-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "filaia")
+	build := exec.Command("go", "build", "-race", "-o", binary, ".")
+	build.Stderr = os.Stderr
+	code := 1
+	if build.Run() == nil {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// install is a data folder and how its processes are started.
+type install struct {
+	t       *testing.T
+	dir     string
+	address string
+	env     []string
+}
+
+// newInstall makes an empty installation that calls the provider at providerURL; empty: the simulator.
+func newInstall(t *testing.T, providerURL string) *install {
+	t.Helper()
+	i := &install{t: t, dir: t.TempDir(), address: freeAddress(t)}
+	if err := os.Chmod(i.dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	i.env = []string{"FILAIA_DATA_DIR=" + i.dir, "FILAIA_LISTEN=" + i.address, "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	if providerURL != "" {
+		i.env = append(i.env, "OPENAI_BASE_URL="+providerURL, "OPENAI_API_KEY=sk-canary-provider")
+	}
+	return i
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (i *install) url() string { return "http://" + i.address }
+
+// server is a running filaia serve.
+type server struct {
+	*install
+	cmd    *exec.Cmd
+	setup  string // the one-time link, if one was printed
+	output *lockedBuffer
+	ended  chan struct{}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+var setupLink = regexp.MustCompile(`http\S+/setup\?token=\S+`)
+
+// serve starts the server and waits until it answers. It is stopped when the test ends.
+func (i *install) serve() *server {
+	i.t.Helper()
+	s := &server{install: i, cmd: exec.Command(binary, "serve"), output: &lockedBuffer{}, ended: make(chan struct{})}
+	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = i.env, s.output, s.output
+	if err := s.cmd.Start(); err != nil {
+		i.t.Fatal(err)
+	}
+	go func() { _ = s.cmd.Wait(); close(s.ended) }()
+	i.t.Cleanup(func() {
+		s.stop()
+		if strings.Contains(s.output.String(), "DATA RACE") {
+			i.t.Errorf("the server has a data race:\n%s", s.output)
+		}
+		if i.t.Failed() {
+			i.t.Logf("server's output:\n%s", tail(s.output.String(), 6000))
+		}
+	})
+	eventually(i.t, "the server answers", func() bool {
+		select {
+		case <-s.ended:
+			i.t.Fatalf("the server ended:\n%s", s.output)
+		default:
+		}
+		res, err := http.Get(i.url() + "/readyz")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	s.setup = setupLink.FindString(s.output.String())
+	return s
+}
+
+func tail(text string, n int) string { return text[max(0, len(text)-n):] }
+
+// stop ends the server as a person would, and waits for it.
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(60 * time.Second):
+		s.t.Error("the server did not stop")
+		s.kill()
+	}
+}
+
+// kill ends the server like a power switch.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.ended
+}
+
+// run runs a command that must succeed, and reads its JSON into answer.
+func (i *install) run(answer any, args ...string) {
+	i.t.Helper()
+	out, errText, err := i.try("", args...)
+	if err != nil {
+		i.t.Fatalf("filaia %s: %v: %s", strings.Join(args, " "), err, errText)
+	}
+	if answer != nil {
+		if err := json.Unmarshal([]byte(out), answer); err != nil {
+			i.t.Fatalf("filaia %s: %v in %q", strings.Join(args, " "), err, out)
+		}
+	}
+}
+
+// try runs a command.
+func (i *install) try(stdin string, args ...string) (out, errText string, err error) {
+	i.t.Helper()
+	cmd := exec.Command(binary, args...)
+	var o, e bytes.Buffer
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = i.env, strings.NewReader(stdin), &o, &e
+	err = cmd.Run()
+	return o.String(), e.String(), err
+}
+
+// customer makes a plan, a tenant on it and a key.
+func (i *install) customer(slug string, planFlags ...string) (tenant int64, key string) {
+	i.t.Helper()
+	i.run(nil, append([]string{"plan", "create", "--slug", slug, "--name", slug, "--price", "10", "--json"}, planFlags...)...)
+	var made struct {
+		ID int64 `json:"id"`
+	}
+	i.run(&made, "tenant", "create", "--name", "Cliente "+slug, "--plan", slug, "--json")
+	var k struct {
+		Key string `json:"key"`
+	}
+	i.run(&k, "key", "create", "--tenant", fmt.Sprint(made.ID), "--json")
+	return made.ID, k.Key
+}
+
+// figures are what filaia usage tells.
+type figures struct {
+	Requests, Failures                    int64
+	InputTokens, OutputTokens             int64
+	LimitInput, LimitOutput, CachedTokens int64
+}
+
+func (i *install) usage(tenant int64) figures {
+	i.t.Helper()
+	var u struct {
+		Requests int64 `json:"requests"`
+		Failures int64 `json:"failures"`
+		In       int64 `json:"input_tokens"`
+		Out      int64 `json:"output_tokens"`
+		LimitIn  int64 `json:"limit_input"`
+		LimitOut int64 `json:"limit_output"`
+	}
+	i.run(&u, "usage", "--tenant", fmt.Sprint(tenant), "--json")
+	return figures{Requests: u.Requests, Failures: u.Failures, InputTokens: u.In, OutputTokens: u.Out, LimitInput: u.LimitIn, LimitOutput: u.LimitOut}
+}
+
+// database opens the installation's database beside the server.
+func (i *install) database() *store.Store {
+	i.t.Helper()
+	pg, err := pglocal.Start(context.Background(), i.dir, discardLog())
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	s, err := store.Open(context.Background(), pg.URL(pglocal.Database))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.t.Cleanup(func() {
+		s.Close()
+		if err := pg.Stop(context.Background()); err != nil {
+			i.t.Error(err)
+		}
+	})
+	return s
+}
+
+// eventually polls until a state is reached.
+func eventually(t *testing.T, what string, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if reached() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain: %s", what)
+}
+
+// reply is an answer of /v1.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	err    error // the connection broke
+}
+
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+
+// chat posts a body to chat completions; a stream is read to its end.
+func (i *install) chat(key, body string) reply {
+	req, err := http.NewRequest(http.MethodPost, i.url()+"/v1/chat/completions", strings.NewReader(body))
+	if err != nil {
+		return reply{err: err}
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		return reply{err: err}
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return reply{res.StatusCode, res.Header, string(text), err}
+}
+
+// events gives the data of a stream's events.
+func events(body string) []string {
+	var list []string
+	for s := bufio.NewScanner(strings.NewReader(body)); s.Scan(); {
+		if data, ok := strings.CutPrefix(s.Text(), "data: "); ok {
+			list = append(list, data)
+		}
+	}
+	return slices.Clip(list)
+}

@@ -1,0 +1,230 @@
+package v1_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	v1 "github.com/fila-ia/filaia/handlers/v1"
+	"github.com/fila-ia/filaia/internal/gateway"
+	"github.com/fila-ia/filaia/internal/ledger"
+	"github.com/fila-ia/filaia/internal/money"
+	"github.com/fila-ia/filaia/internal/openaitest"
+	"github.com/fila-ia/filaia/internal/quota"
+	"github.com/fila-ia/filaia/internal/ratelimit"
+	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/internal/upstream"
+	"github.com/fila-ia/filaia/store"
+	"github.com/fila-ia/filaia/store/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(storetest.Run(m)) }
+
+// site is the API on a real port, over a real database, spool and provider.
+type site struct {
+	t        *testing.T
+	url      string
+	store    *store.Store
+	ledger   *ledger.Ledger
+	gate     *gateway.Gateway
+	provider *openaitest.Server
+	tenant   tenancy.Tenant
+	keyID    int64
+	key      string
+	log      *strings.Builder
+	logMu    sync.Mutex
+}
+
+// Write gathers the log.
+func (s *site) Write(p []byte) (int, error) {
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	return s.log.Write(p)
+}
+
+func (s *site) logged() string {
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	return s.log.String()
+}
+
+const (
+	providerKey = "sk-canary-operator-credential"
+	bodyLimit   = 1 << 20
+)
+
+func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
+	t.Helper()
+	s := &site{t: t, log: &strings.Builder{}, store: store.New(storetest.Open(t).DB, time.Now)}
+	log := slog.New(slog.NewTextHandler(s, nil))
+	o.Keys, o.Record = []string{providerKey}, true
+	var err error
+	s.provider, err = openaitest.New(o)
+	s.must(err)
+	t.Cleanup(s.provider.Close)
+	client, err := upstream.New(upstream.Options{BaseURL: s.provider.URL(), APIKey: providerKey})
+	s.must(err)
+	t.Cleanup(client.Close)
+
+	manager := quota.NewManager(s.store.Leases("test"), log, time.Now)
+	s.ledger, err = ledger.Open(t.TempDir(), ledger.Options{Sink: s.store.UsageCommitter("test", manager.Uncovered), Log: log})
+	s.must(err)
+	_, err = s.ledger.Recover(context.Background())
+	s.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- s.ledger.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		if err := s.ledger.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.gate = &gateway.Gateway{
+		Callers: gateway.NewCallers(s.store, time.Now), Models: gateway.NewModels(s.store), Quota: manager, Rates: ratelimit.New(time.Now),
+		Ledger: s.ledger, Upstream: client, Log: log, Now: time.Now, AbortDrain: 2 * time.Second,
+	}
+	s.must(s.gate.Models.Reload(ctx))
+	s.customer(terms)
+	s.listen(v1.New(s.gate, log))
+	return s
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) customer(terms tenancy.Terms) {
+	ctx := context.Background()
+	plan, err := s.store.CreatePlan(ctx, tenancy.PlanDraft{Slug: "test", Name: "Test", Terms: terms}, true)
+	s.must(err)
+	s.tenant, err = s.store.CreateTenant(ctx, tenancy.TenantDraft{Name: "Oficina", TimeZone: "America/Sao_Paulo", BillingDay: 1, PlanID: plan.ID})
+	s.must(err)
+	key, secret, err := s.store.CreateKey(ctx, tenancy.KeyDraft{TenantID: s.tenant.ID, Name: "k"})
+	s.must(err)
+	s.keyID, s.key = key.ID, secret.Reveal()
+}
+
+func (s *site) listen(api *v1.API) {
+	app := fiber.New(fiber.Config{
+		Immutable: true, DisableStartupMessage: true, BodyLimit: bodyLimit,
+		ErrorHandler: func(c *fiber.Ctx, err error) error { return api.FiberError(c, err) },
+	})
+	api.Register(app)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	s.must(err)
+	s.url = "http://" + l.Addr().String() + "/v1"
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(l) }()
+	s.t.Cleanup(func() {
+		if err := app.ShutdownWithTimeout(10 * time.Second); err != nil {
+			s.t.Error(err)
+		}
+		<-served
+	})
+}
+
+func roomy() tenancy.Terms {
+	return tenancy.Terms{Price: money.Unit, InputTokens: 1_000_000, OutputTokens: 1_000_000, Overage: tenancy.Block}
+}
+
+// answer is what a client saw.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	err    error // the body broke off
+}
+
+func (s *site) post(body string) answer {
+	return s.do(http.MethodPost, "/chat/completions", s.key, body)
+}
+
+func (s *site) do(method, path, key, body string) answer {
+	s.t.Helper()
+	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
+	s.must(err)
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, string(text), err}
+}
+
+// record is what the database keeps of a call.
+type record struct {
+	Status     string `db:"status"`
+	HTTPStatus int    `db:"http_status"`
+	Estimated  bool   `db:"estimated"`
+	Streamed   bool   `db:"streamed"`
+	In         int64  `db:"input_tokens"`
+	Cached     int64  `db:"cached_tokens"`
+	Out        int64  `db:"output_tokens"`
+	RequestID  string `db:"request_id"`
+}
+
+// records waits until n calls are committed, and gives them in order.
+func (s *site) records(n int) []record {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		rows, err := s.store.DB().Query(`SELECT status, http_status, estimated, streamed, input_tokens, cached_tokens, output_tokens, request_id
+			FROM usage_events ORDER BY id`)
+		s.must(err)
+		var list []record
+		for rows.Next() {
+			var r record
+			s.must(rows.Scan(&r.Status, &r.HTTPStatus, &r.Estimated, &r.Streamed, &r.In, &r.Cached, &r.Out, &r.RequestID))
+			list = append(list, r)
+		}
+		s.must(rows.Err())
+		if len(list) == n {
+			return list
+		}
+		if len(list) > n || time.Now().After(deadline) {
+			s.t.Fatalf("%d calls are recorded, want %d: %+v", len(list), n, list)
+		}
+	}
+}
+
+// unheld fails unless every hold has been settled: the whole quota but what was used can be held by one call.
+func (s *site) unheld() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	s.must(s.ledger.Flush(ctx))
+	u, err := s.store.CurrentUsage(ctx, s.tenant.ID)
+	s.must(err)
+	caller, err := s.gate.Callers.Authenticate(ctx, s.key)
+	s.must(err)
+	rest := quota.Want{In: u.LimitInput - u.Tokens.Input, Out: u.LimitOutput - u.Tokens.Output}
+	hold, err := s.gate.Quota.Reserve(ctx, caller.PeriodID, rest)
+	if err != nil {
+		s.t.Fatalf("after %d and %d tokens used, the rest cannot be held: %v", u.Tokens.Input, u.Tokens.Output, err)
+	}
+	hold.Settle(quota.Pair{})
+}
+
+func chatBody(extra string) string {
+	return fmt.Sprintf(`{%s"model":"gpt-4.1-nano","messages":[{"role":"user","content":"Qual é o horário de hoje?"}]}`, extra)
+}
