@@ -1,0 +1,148 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+)
+
+// report is what was measured.
+type report struct {
+	Date   time.Time `json:"date"`
+	CPUs   int       `json:"cpus"`
+	Rounds int       `json:"rounds"` // every figure is the median of so many
+	Rows   []*row    `json:"rows"`
+	Books  books     `json:"books"`
+}
+
+// row is one figure of both sides and how they compare.
+type row struct {
+	Name     string  `json:"name"`
+	Unit     string  `json:"unit,omitempty"`
+	Baseline float64 `json:"baseline"`
+	Gateway  float64 `json:"gateway"`
+	Compared float64 `json:"compared"` // what the target is for: a ratio, a difference, or the gateway's figure
+	Kind     string  `json:"kind"`     // which of them
+	Target   string  `json:"target,omitempty"`
+	Missed   bool    `json:"missed"`
+}
+
+const (
+	kindRatio = "ratio"
+	kindAdded = "added"
+	kindPlain = "figure"
+)
+
+func (r *report) add(one row) *row {
+	r.Rows = append(r.Rows, &one)
+	return &one
+}
+
+// ratio adds a figure of which the gateway's multiple of the baseline counts.
+func (r *report) ratio(name, unit string, baseline, gateway float64) *row {
+	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway / baseline, Kind: kindRatio})
+}
+
+// added adds a figure of which the difference counts.
+func (r *report) added(name, unit string, baseline, gateway float64) *row {
+	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway - baseline, Kind: kindAdded})
+}
+
+// plain adds a figure that counts as it is.
+func (r *report) plain(name, unit string, baseline, gateway float64) *row {
+	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway, Kind: kindPlain})
+}
+
+func (one *row) atMost(limit float64) {
+	one.Target, one.Missed = "≤ "+one.told(limit), one.Compared > limit
+}
+
+func (one *row) below(limit float64) {
+	one.Target, one.Missed = "< "+one.told(limit), one.Compared >= limit
+}
+
+// told writes a figure that is compared.
+func (one *row) told(n float64) string {
+	switch one.Kind {
+	case kindRatio:
+		return strconv.FormatFloat(n, 'f', 2, 64) + "×"
+	case kindAdded:
+		return fmt.Sprintf("%+.2f %s", n, one.Unit)
+	}
+	return fmt.Sprintf("%.0f %s", n, one.Unit)
+}
+
+// figure writes three digits, or all that stand before the point.
+func figure(n float64, unit string) string {
+	digits := 0
+	for limit := 100.0; n < limit && digits < 4; limit /= 10 {
+		digits++
+	}
+	text := strconv.FormatFloat(n, 'f', digits, 64)
+	if unit != "" {
+		text += " " + unit
+	}
+	return text
+}
+
+// tally is calls and their tokens, input and output.
+type tally struct {
+	Calls  int64 `json:"calls"`
+	Tokens int64 `json:"tokens"`
+}
+
+// books are the same calls as three parties counted them.
+type books struct {
+	Answered tally `json:"answered"` // to the callers
+	Provider tally `json:"provider"` // by the provider
+	Recorded tally `json:"recorded"` // by the product
+	Failures int64 `json:"failures"`
+}
+
+func (b books) err() error {
+	if b.Answered != b.Provider || b.Answered != b.Recorded || b.Failures != 0 {
+		return fmt.Errorf("the books do not balance: %+v", b)
+	}
+	return nil
+}
+
+func (r *report) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "\t%s\t%s\t%s\t%s\t\n", "bare proxy", "gateway", "compared", "target")
+	for _, one := range r.Rows {
+		verdict := ""
+		switch {
+		case one.Missed:
+			verdict = "MISSED"
+		case one.Target != "":
+			verdict = "ok"
+		}
+		compared := one.told(one.Compared)
+		if one.Kind == kindPlain {
+			compared = ""
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", one.Name, figure(one.Baseline, one.Unit), figure(one.Gateway, one.Unit), compared, one.Target, verdict)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	verdict := "ok"
+	if r.Books.err() != nil {
+		verdict = "MISSED"
+	}
+	b := r.Books
+	_, err := fmt.Fprintf(w, "\n%d calls answered, %d by the provider, %d recorded; %d tokens, %d, %d: %s\n%d CPUs, medians of %d rounds, %s\n",
+		b.Answered.Calls, b.Provider.Calls, b.Recorded.Calls, b.Answered.Tokens, b.Provider.Tokens, b.Recorded.Tokens, verdict,
+		r.CPUs, r.Rounds, r.Date.Format(time.DateOnly))
+	return err
+}
+
+func (r *report) printJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(r)
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// side is one way to the provider: through the bare proxy or through the gateway.
+type side struct {
+	name, address, key string
+	pid                int
+	cpu                func() (own, database time.Duration, err error)
+	settle             func(ctx context.Context, calls int64) error // waits for what is done after the answer
+
+	answered, tokens int64 // as the load saw it, since the start
+}
+
+// sample is one round of one load on one side.
+type sample struct {
+	ownCPU, allCPU float64 // ms a call; all: the database, too
+	perSecond      float64
+	p50, p99       float64 // ms until the last byte
+	firstByteP99   float64 // ms
+}
+
+// measure makes one load and charges what it cost.
+func (s *side) measure(ctx context.Context, spec loadSpec) (sample, error) {
+	spec.Address, spec.Key = s.address, s.key
+	ownBefore, databaseBefore, err := s.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	r, err := load(ctx, spec)
+	if err != nil {
+		return sample{}, fmt.Errorf("%s: %w", s.name, err)
+	}
+	s.answered += int64(r.Answered)
+	s.tokens += r.Tokens
+	if err := s.settle(ctx, s.answered); err != nil {
+		return sample{}, fmt.Errorf("%s: %w", s.name, err)
+	}
+	own, database, err := s.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	own, database = own-ownBefore, database-databaseBefore
+	perCall := func(d time.Duration) float64 { return d.Seconds() * 1e3 / float64(r.Answered) }
+	return sample{
+		ownCPU: perCall(own), allCPU: perCall(own + database), perSecond: float64(r.Answered) / r.Seconds,
+		p50: r.P50, p99: r.P99, firstByteP99: r.FirstByteP99,
+	}, nil
+}
+
+// series is the rounds of one load on one side.
+type series []sample
+
+// median takes one figure of each round.
+func (s series) median(figure func(sample) float64) float64 {
+	values := make([]float64, len(s))
+	for i, one := range s {
+		values[i] = figure(one)
+	}
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
+
+func ownCPU(s sample) float64       { return s.ownCPU }
+func allCPU(s sample) float64       { return s.allCPU }
+func perSecond(s sample) float64    { return s.perSecond }
+func p50(s sample) float64          { return s.p50 }
+func p99(s sample) float64          { return s.p99 }
+func firstByteP99(s sample) float64 { return s.firstByteP99 }
