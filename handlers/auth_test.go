@@ -85,9 +85,13 @@ func TestSignInSlowsDownAfterFiveFailures(t *testing.T) {
 
 func TestASignInMovesTheSessionToANewToken(t *testing.T) {
 	s := newSite(t)
-	b := s.as(t, tenancy.Manager)
+	u := s.user(t, tenancy.Manager)
+	b := s.browser(t)
+	b.user = u
+	b.get("/login")
+	b.post("/login", signInForm(u.Email, goodPassword)).leadsTo("/")
 	before := b.cookie("filaia_session")
-	b.post("/login", signInForm(b.user.Email, goodPassword)).status(http.StatusForbidden) // the token belonged to the visitor
+	b.post("/login", signInForm(u.Email, goodPassword)).status(http.StatusForbidden) // the token belonged to the visitor
 	b.get("/account").status(http.StatusOK)
 	b.post("/login", signInForm(b.user.Email, goodPassword)).leadsTo("/")
 	after := b.cookie("filaia_session")

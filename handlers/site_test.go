@@ -95,6 +95,7 @@ func (s *site) signedIn(t *testing.T, u tenancy.User) *browser {
 	b.user = u
 	b.get("/login")
 	b.post("/login", url.Values{"email": {u.Email}, "password": {goodPassword}}).status(http.StatusSeeOther)
+	b.get("/account") // for a form token of the session
 	return b
 }
 

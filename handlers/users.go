@@ -14,14 +14,21 @@ import (
 
 // UserStore is what the owner does with people's accounts.
 type UserStore interface {
+	userReader
+	userWriter
+}
+
+type userReader interface {
 	ListUsers(ctx context.Context, q tenancy.ListQuery) (tenancy.Page[tenancy.User], error)
 	User(ctx context.Context, id int64) (tenancy.User, error)
+	TenantNames(ctx context.Context) ([]tenancy.TenantName, error)
+}
+
+type userWriter interface {
 	CreateUser(ctx context.Context, d tenancy.UserDraft, passwordHash string) (tenancy.User, error)
 	UpdateUser(ctx context.Context, id int64, d tenancy.UserDraft) error
 	EnableUser(ctx context.Context, id int64) error
 	DisableUser(ctx context.Context, id int64) error
-	SetPassword(ctx context.Context, id int64, passwordHash string, keep tenancy.SessionID) error
-	TenantNames(ctx context.Context) ([]tenancy.TenantName, error)
 }
 
 func (p *Panel) users(r fiber.Router) {
@@ -242,7 +249,7 @@ func (p *Panel) resetPassword(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Users.SetPassword(c.UserContext(), u.ID, hash, tenancy.SessionID{}); err != nil {
+	if err := p.Accounts.SetPassword(c.UserContext(), u.ID, hash, tenancy.SessionID{}); err != nil {
 		return err
 	}
 	return p.showPassword(c, u, password)
