@@ -9,6 +9,11 @@ import (
 // minutesKept is how long the live chart's rows stay: an hour is shown, the rest is slack.
 const minutesKept = 2 * time.Hour
 
+// partitionExists reads the table of tables itself: to_regclass may answer from a cache that does not know yet what
+// another replica made while we waited for the lock.
+const partitionExists = `SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	WHERE i.inhparent = 'usage_events'::regclass AND c.relname = $1)`
+
 // EnsurePartitions makes the monthly partitions of usage_events (by UTC month, named usage_events_2026_11) for every
 // month from one instant to another. Months that have theirs cost one look-up, so it may run often and by several
 // replicas at once. Rows that fell into the default partition meanwhile move to their month.
@@ -17,7 +22,7 @@ func (s *Store) EnsurePartitions(ctx context.Context, from, to time.Time) error 
 	for start := time.Date(year, month, 1, 0, 0, 0, 0, time.UTC); !start.After(to); start = start.AddDate(0, 1, 0) {
 		name := "usage_events_" + start.Format("2006_01")
 		var there bool
-		if err := s.db.GetContext(ctx, &there, `SELECT to_regclass($1) IS NOT NULL`, name); err != nil {
+		if err := s.db.GetContext(ctx, &there, partitionExists, name); err != nil {
 			return fmt.Errorf("look for partition %s: %w", name, err)
 		}
 		if there {
@@ -39,7 +44,7 @@ func (s *Store) makePartition(ctx context.Context, name string, start, end time.
 			return err
 		}
 		var there bool
-		if err := tx.GetContext(ctx, &there, `SELECT to_regclass($1) IS NOT NULL`, name); err != nil || there {
+		if err := tx.GetContext(ctx, &there, partitionExists, name); err != nil || there {
 			return err
 		}
 		for _, statement := range []string{
