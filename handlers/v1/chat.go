@@ -172,6 +172,9 @@ func (a *API) wholeChat(r *request, call *gateway.Call, body *chatBody) error {
 	if p := hidden(answer.Status()); p != nil {
 		return a.failed(call, p)
 	}
+	if answer.Status() == fiber.StatusOK && !gjson.ValidBytes(answer.Body()) {
+		return a.failed(call, &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errNoJSON})
+	}
 	outcome := gateway.Outcome{HTTPStatus: answer.Status(), ProviderID: answer.Header("X-Request-Id")}
 	if answer.Status() >= fiber.StatusBadRequest {
 		outcome.Status = usage.Failed
@@ -202,6 +205,9 @@ func (a *API) failed(call *gateway.Call, err error) error {
 func notRecorded(err error) error {
 	return &gateway.Refusal{Reason: gateway.NotRecordable, Cause: err}
 }
+
+// errNoJSON is an answer cut short, or a page of something between us and the provider.
+var errNoJSON = errors.New("the provider's answer is no JSON")
 
 // errCredentials is the operator's business, not the caller's.
 var errCredentials = errors.New("the provider refused the operator's credentials")

@@ -123,6 +123,7 @@ func TestChunksComeAsTheProviderSendsThem(t *testing.T) {
 			seen++
 		}
 	}
+	s.provider.Close()
 }
 
 func TestAClientThatLeavesIsBilledTheProvidersFigure(t *testing.T) {
@@ -163,10 +164,10 @@ func (s *site) leave(body string) {
 }
 
 func TestAnAbortedStreamLeavesNothingForTheNextCall(t *testing.T) {
-	s := newSite(t, roomy(), openaitest.Options{})
+	s := newSite(t, roomy(), openaitest.Options{TokensPerSecond: 100})
 	s.gate.AbortDrain = 0
-	for range 20 {
-		s.provider.Next(openaitest.Behaviour{Fault: openaitest.FaultStall, After: 2, Text: "segredo de outro cliente"})
+	for range 10 {
+		s.provider.Next(openaitest.Behaviour{Text: strings.Repeat("segredo de outro cliente ", 50)})
 		s.leave(chatBody(`"stream":true,`))
 		s.provider.Next(openaitest.Behaviour{Text: "resposta certa"})
 		if a := s.post(chatBody("")); a.status != http.StatusOK || !strings.Contains(a.body, "resposta certa") || strings.Contains(a.body, "segredo") {

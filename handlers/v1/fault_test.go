@@ -84,6 +84,16 @@ func errorType(body string) string {
 	return gjson.Get(body, "error.type").Str
 }
 
+func TestAnAnswerThatIsNoJSONIsNotPassedOn(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	s.provider.Next(openaitest.Behaviour{Fault: openaitest.FaultMalformed})
+	seen(t, s.post(chatBody("")), 503, "service_unavailable_error", "server_is_overloaded", "")
+	if r := s.records(1)[0]; r.Status != "error" || r.In+r.Out != 0 {
+		t.Fatalf("%+v", r)
+	}
+	s.unheld()
+}
+
 func TestAMalformedChunkHarmsNothing(t *testing.T) {
 	s := newSite(t, roomy(), openaitest.Options{})
 	s.provider.Next(openaitest.Behaviour{Fault: openaitest.FaultMalformed, After: 2})

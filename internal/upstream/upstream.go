@@ -9,10 +9,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -56,9 +58,12 @@ func New(o Options) (*Client, error) {
 		base: strings.TrimSuffix(o.BaseURL, "/"),
 		auth: "Bearer " + o.APIKey,
 		unary: &fasthttp.Client{
-			Name:                      "filaia",
-			NoDefaultUserAgentHeader:  true,
-			Dial:                      func(addr string) (net.Conn, error) { return dialer.Dial("tcp", addr) },
+			Name:                     "filaia",
+			NoDefaultUserAgentHeader: true,
+			Dial: func(addr string) (net.Conn, error) {
+				c, err := dialer.Dial("tcp", addr)
+				return conn{c}, err
+			},
 			TLSConfig:                 &tls.Config{MinVersion: tls.VersionTLS12},
 			MaxConnsPerHost:           10_000,
 			MaxIdleConnDuration:       keepAlive,
@@ -104,6 +109,18 @@ func (c *Client) Send(_ context.Context, path string, body []byte) (gateway.Answ
 		return nil, refusal(err)
 	}
 	return answer{res}, nil
+}
+
+// conn tells a reset as an end in the middle. fasthttp takes a reset within a body for the body's end: it would give
+// half an answer as a whole one, and the dead connection to the next call.
+type conn struct{ net.Conn }
+
+func (c conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, syscall.ECONNRESET) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // answer is a whole answer in fasthttp's pooled memory.
