@@ -21,12 +21,12 @@ import (
 
 // disk makes files that fail as it is told. Its fields are set before use or through the atomics.
 type disk struct {
-	room     atomic.Int64 // bytes that may still be written
-	full     atomic.Bool  // no further file can be begun
-	syncs    atomic.Int64
-	failSync atomic.Bool
-	stuck    atomic.Bool // torn ends cannot be cut
-	onSync   func()
+	room      atomic.Int64 // bytes that may still be written
+	full      atomic.Bool  // no further file can be begun
+	syncs     atomic.Int64
+	failSyncs atomic.Int64 // how many more fsyncs fail
+	stuck     atomic.Bool  // torn ends cannot be cut
+	onSync    func()
 }
 
 func newDisk(room int64) *disk {
@@ -69,7 +69,7 @@ func (f diskFile) Sync() error {
 	if f.d.onSync != nil {
 		f.d.onSync()
 	}
-	if f.d.failSync.Load() {
+	if f.d.failSyncs.Add(-1) >= 0 {
 		return syscall.EIO
 	}
 	return f.file.Sync()
@@ -241,56 +241,77 @@ func TestBeginFileReservesItsRoom(t *testing.T) {
 
 func TestFailedSyncWithdrawsWhatItDidNotConfirm(t *testing.T) {
 	sink, d, dir := &table{}, newDisk(plenty), t.TempDir()
-	l, _ := running(t, dir, Options{Sink: sink, Sync: SyncAlways, begin: d.begin})
+	l, _ := recovered(t, dir, Options{Sink: sink, Sync: SyncAlways, begin: d.begin})
 	kept := call(1)
 	must(t, l.Finish(kept))
-	d.failSync.Store(true)
-	refused := together(t, l, 8, 5)
-	if len(refused) > 0 {
-		t.Fatalf("%d calls were acknowledged without the disk", len(refused))
+	d.failSyncs.Store(1)
+	first, others := meetInSync(t, l, d, 5)
+	if refused := 6 - countNil(append(others, first)); refused != 6 {
+		t.Errorf("an fsync that failed refuses %d of one caller and 5 who wrote meanwhile", refused)
 	}
-	d.failSync.Store(false)
-	want := together(t, l, 8, 5)
-	want[kept.ID] = *kept
-	flushed(t, l)
-	checkSame(t, sink.all(), want)
+	d.onSync = nil
+	if s := l.Stats(); s.Finished != 1 {
+		t.Errorf("%d events count as written, want 1", s.Finished)
+	}
+	abandon(t, l)
+	again, report := recovered(t, dir, Options{Sink: sink, Sync: SyncAlways})
+	same(t, sink.all(), []usage.Event{*kept})
+	if report.CutBytes+report.SkippedBytes != 0 {
+		t.Errorf("refused records left something behind: %+v", report)
+	}
+	must(t, again.Finish(call(2)))
 }
 
 func TestCallersWhoComeTogetherShareOneSync(t *testing.T) {
-	const callers = 20
-	sink, d := &table{}, newDisk(plenty)
-	entered, gate := make(chan struct{}, callers+2), make(chan struct{})
-	d.onSync = func() { entered <- struct{}{}; <-gate }
-	l, _ := recovered(t, t.TempDir(), Options{Sink: sink, Sync: SyncAlways, begin: d.begin})
-	var all sync.WaitGroup
-	finish := func() {
-		if err := l.Finish(call(1)); err != nil {
-			t.Error(err)
-		}
+	d := newDisk(plenty)
+	l, _ := recovered(t, t.TempDir(), Options{Sink: &table{}, Sync: SyncAlways, begin: d.begin})
+	first, others := meetInSync(t, l, d, 20)
+	if n := countNil(append(others, first)); n != 21 || l.Stats().Finished != 21 {
+		t.Errorf("%d callers were acknowledged, %+v", n, l.Stats())
 	}
-	all.Go(finish)
+	if n := d.syncs.Load(); n != 2 {
+		t.Errorf("%d fsyncs for one caller and 20 behind it, want 2", n)
+	}
+}
+
+// meetInSync has one caller of Finish in an fsync while the others write, lets it end, and gives what each was told.
+func meetInSync(t *testing.T, l *Ledger, d *disk, callers int) (first error, others []error) {
+	t.Helper()
+	entered, gate := make(chan struct{}, callers+1), make(chan struct{})
+	d.onSync = func() { entered <- struct{}{}; <-gate }
+	before := l.Stats().Finished
+	others = make([]error, callers)
+	var all sync.WaitGroup
+	all.Go(func() { first = l.Finish(call(1)) })
 	<-entered
-	for range callers {
-		all.Go(finish)
+	for i := range others {
+		all.Go(func() { others[i] = l.Finish(call(1)) })
 	}
 	eventually(t, "all others have written", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.group.records == callers
+		return l.group.records == uint64(callers)
 	})
-	if s := l.Stats(); s.Finished != 0 {
-		t.Errorf("%d events count as written before the disk has them", s.Finished)
+	if after := l.Stats().Finished; after != before {
+		t.Errorf("%d events count as written before the disk has them", after-before)
 	}
 	close(gate)
 	all.Wait()
-	if n := d.syncs.Load(); n != 2 {
-		t.Errorf("%d fsyncs for one caller and %d behind it, want 2", n, callers)
+	return first, others
+}
+
+func countNil(errs []error) (n int) {
+	for _, err := range errs {
+		if err == nil {
+			n++
+		}
 	}
+	return n
 }
 
 func TestIntervalSyncsWhatWasWrittenWithoutHoldingCallers(t *testing.T) {
 	d := newDisk(plenty)
-	d.failSync.Store(true)
+	d.failSyncs.Store(plenty)
 	var seen logs
 	l, stop := running(t, t.TempDir(), Options{Sink: &table{}, Sync: SyncInterval, Log: seen.logger(), begin: d.begin})
 	for range 3 {

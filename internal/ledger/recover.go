@@ -17,7 +17,7 @@ import (
 // Report is what Recover found.
 type Report struct {
 	Replayed     int      // finished events given to the sink; it may have had them
-	Interrupted  int      // calls that were begun and never finished
+	Interrupted  int      // calls that were begun and, as far as the log goes, never finished
 	CutBytes     int64    // unreadable end of the log, as a power cut leaves it
 	SkippedBytes int64    // unreadable bytes with readable records behind them
 	Corrupt      []string // files that were kept for a person to look at

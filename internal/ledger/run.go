@@ -43,11 +43,11 @@ func (c *committer) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.l.opts.DrainTimeout)
 	defer cancel()
 	for {
+		inHand := len(c.events) > 0 // then more may have come since it was read
 		if err := c.advance(ctx); err != nil {
-			s := c.l.Stats()
-			return fmt.Errorf("%d usage events stay in the ledger: %w", s.Finished-s.Committed, err)
+			return fmt.Errorf("%d usage events stay in the ledger: %w", c.l.Stats().Lag(), err)
 		}
-		if !c.more {
+		if !inHand && !c.more {
 			return nil
 		}
 	}

@@ -50,6 +50,7 @@ func TestSinkThatWasAwayGetsAllInOrder(t *testing.T) {
 		sink.set(nil, nil)
 		flushed(t, l)
 		same(t, sink.all(), want)
+		synctest.Wait() // the last file has aged meanwhile
 		if s := l.Stats(); s.Stalled || s.Lag() != 0 || s.OldestAge != 0 || s.Segments != 1 {
 			t.Errorf("once the sink is back: %+v", s)
 		}
@@ -140,9 +141,9 @@ func TestIdleLedgerDoesNothing(t *testing.T) {
 		flushed(t, l)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		// Were a timer or a poll left, this would find its goroutine running rather than the whole bubble asleep.
-		c := &l.committer
-		if wait := func() time.Duration { l.mu.Lock(); defer l.mu.Unlock(); return c.patience(0, time.Now()) }(); wait >= 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if wait := l.committer.patience(0, time.Now()); wait >= 0 {
 			t.Errorf("an idle ledger will wake in %v", wait)
 		}
 		if n := sink.tried(); n != 1 {
@@ -182,6 +183,19 @@ func TestRunDrainsWhenItIsStopped(t *testing.T) {
 		l, stop := running(t, t.TempDir(), Options{Sink: sink, BatchSize: 10, BatchAge: time.Hour})
 		want := finish(t, l, 5)
 		synctest.Wait()
+		must(t, stop())
+		same(t, sink.all(), want)
+	})
+}
+
+func TestRunDrainsWhatCameBehindABatchThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &table{refuse: errAway}
+		l, stop := running(t, t.TempDir(), Options{Sink: sink})
+		want := finish(t, l, 5)
+		time.Sleep(time.Minute)
+		want = append(want, finish(t, l, 5)...)
+		sink.set(nil, nil)
 		must(t, stop())
 		same(t, sink.all(), want)
 	})
