@@ -1,0 +1,124 @@
+package openaitest
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Totals counts what a server did. An answer counts before its last byte is sent, so that no client has seen more.
+type Totals struct {
+	Requests int64 // all, whatever became of them
+	Answered int64 // generated answers sent in full
+	Refused  int64 // answered with a status of 400 or more
+	Cut      int64 // generated answers that ended early: by a fault, by Close, or because the client left
+
+	// The tokens of those Answered, as reported to the client or, where a fault left the usage out, as they would have been.
+	// Cached and reasoning tokens are within prompt and completion tokens.
+	PromptTokens, CachedTokens, CompletionTokens, ReasoningTokens int64
+}
+
+// Stats are the totals since the start, and the same by Options.Group.
+type Stats struct {
+	Totals
+	Groups map[string]Totals
+}
+
+// stats is Stats in the making.
+type stats struct {
+	total  tally
+	groups sync.Map // string → *tally
+}
+
+type tally struct {
+	requests, answered, refused, cut      atomic.Int64
+	prompt, cached, completion, reasoning atomic.Int64
+}
+
+// Stats returns what has been counted so far.
+func (s *Server) Stats() Stats {
+	stats := Stats{Totals: s.stats.total.totals(), Groups: map[string]Totals{}}
+	s.stats.groups.Range(func(group, t any) bool {
+		stats.Groups[group.(string)] = t.(*tally).totals()
+		return true
+	})
+	return stats
+}
+
+func (t *tally) totals() Totals {
+	return Totals{
+		Requests: t.requests.Load(), Answered: t.answered.Load(), Refused: t.refused.Load(), Cut: t.cut.Load(),
+		PromptTokens: t.prompt.Load(), CachedTokens: t.cached.Load(),
+		CompletionTokens: t.completion.Load(), ReasoningTokens: t.reasoning.Load(),
+	}
+}
+
+func (t *tally) addAnswer(u Usage) {
+	t.answered.Add(1)
+	t.prompt.Add(int64(u.PromptTokens))
+	t.cached.Add(int64(u.CachedTokens))
+	t.completion.Add(int64(u.CompletionTokens))
+	t.reasoning.Add(int64(u.ReasoningTokens))
+}
+
+// tallies are where one request counts: the total and, perhaps, its group.
+type tallies struct{ total, group *tally }
+
+func (s *Server) tallies(r *Request) tallies {
+	t := tallies{total: &s.stats.total}
+	if s.opts.Group == nil {
+		return t
+	}
+	if group := s.opts.Group(r); group != "" {
+		entry, ok := s.stats.groups.Load(group)
+		if !ok {
+			entry, _ = s.stats.groups.LoadOrStore(group, &tally{})
+		}
+		t.group = entry.(*tally)
+	}
+	return t
+}
+
+func (t tallies) each(count func(*tally)) {
+	count(t.total)
+	if t.group != nil {
+		count(t.group)
+	}
+}
+
+// Recorded is a request as it came, kept when Options.Record is set.
+type Recorded struct {
+	Method string
+	URI    string // path and query
+	Header http.Header
+	Body   []byte
+}
+
+// maxRecorded bounds how many requests are kept; the oldest go first.
+const maxRecorded = 1_000
+
+type recorder struct {
+	mu       sync.Mutex
+	requests []Recorded
+}
+
+// Requests returns the last requests, the oldest first.
+func (s *Server) Requests() []Recorded {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	return slices.Clone(s.record.requests)
+}
+
+func (rec *recorder) add(r *Request) {
+	recorded := Recorded{
+		Method: r.Method(), URI: string(r.ctx.RequestURI()), Header: http.Header{}, Body: slices.Clone(r.Body()),
+	}
+	r.ctx.Request.Header.VisitAll(func(key, value []byte) { recorded.Header.Add(string(key), string(value)) })
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if len(rec.requests) == maxRecorded {
+		rec.requests = slices.Delete(rec.requests, 0, maxRecorded/2)
+	}
+	rec.requests = append(rec.requests, recorded)
+}

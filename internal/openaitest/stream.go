@@ -1,0 +1,165 @@
+package openaitest
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+)
+
+var (
+	done      = []byte("data: [DONE]\n\n")
+	malformed = []byte("data: {\"id\":\"chatcmpl-\",\"object\":chat.completion.chunk,,\n\n")
+)
+
+// event returns one event of a stream.
+func event(document any) []byte {
+	data := compact(document)
+	return slices.Concat([]byte("data: "), data, []byte("\n\n"))
+}
+
+// ending is what follows the last event of a stream.
+type ending int
+
+const (
+	endWhole ending = iota // the end of the answer
+	endCut                 // the end as well, but of an answer cut short
+	endReset
+	endStall
+)
+
+// stream sends events as the body of an answer. fasthttp reads it piece by piece and flushes each, so that events
+// leave one by one without a goroutine in between.
+type stream struct {
+	server *Server
+	conn   net.Conn
+	count  tallies
+	usage  Usage
+
+	events  [][]byte
+	rest    []byte        // of the event being read
+	pause   time.Duration // between two events
+	uneven  *rand.Rand    // varies the pauses when set
+	ending  ending
+	counted bool
+}
+
+var errCut = errors.New("stream cut short")
+
+// Read gives the next event, as much of it as fits.
+func (s *stream) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		if len(s.events) == 0 {
+			return 0, s.end()
+		}
+		if !s.server.wait(s.nextPause()) {
+			return 0, errCut
+		}
+		s.rest, s.events = s.events[0], s.events[1:]
+		if len(s.events) == 0 && s.ending == endWhole {
+			s.counted = true // before the client has it
+			s.count.each(func(t *tally) { t.addAnswer(s.usage) })
+		}
+	}
+	n := copy(p, s.rest)
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+func (s *stream) nextPause() time.Duration {
+	if s.uneven == nil || s.pause == 0 {
+		return s.pause
+	}
+	return time.Duration((0.5 + s.uneven.Float64()) * float64(s.pause))
+}
+
+// end does what comes after the last event.
+func (s *stream) end() error {
+	switch s.ending {
+	case endStall:
+		awaitGone(s.conn)
+		return errCut
+	case endReset:
+		s.Close() // counts before the client knows
+		reset(s.conn)
+		return errCut
+	case endCut:
+		s.Close()
+	}
+	return io.EOF
+}
+
+// Close counts a stream that has not counted yet as cut. fasthttp calls it when the stream is over, however it ended.
+func (s *stream) Close() error {
+	if !s.counted {
+		s.counted = true
+		s.count.each(func(t *tally) { t.cut.Add(1) })
+	}
+	return nil
+}
+
+// answerStream answers with events, the fault of the call's behaviour worked into them.
+func (c *call) answerStream(events [][]byte, usage Usage, pause time.Duration, uneven *rand.Rand) {
+	c.head("text/event-stream; charset=utf-8")
+	events, ending := c.behaviour.spoil(events)
+	// A client must see the stream begin even when no event comes.
+	c.ctx.Response.ImmediateHeaderFlush = len(events) == 0
+	c.ctx.Response.SetBodyStream(&stream{
+		server: c.Server, conn: c.ctx.Conn(), count: c.count, usage: usage,
+		events: events, pause: pause, uneven: uneven, ending: ending,
+	}, -1)
+}
+
+// spoil works a behaviour's fault into the events of a stream. It leaves the given slice as it is.
+func (b Behaviour) spoil(events [][]byte) ([][]byte, ending) {
+	after := min(max(b.After, 0), len(events)-1)
+	before := slices.Clip(events[:after])
+	switch b.Fault {
+	case FaultReset:
+		return before, endReset
+	case FaultStall:
+		return before, endStall
+	case FaultTruncate:
+		torn := events[after]
+		return append(before, torn[:len(torn)/2]), endCut
+	case FaultErrorEvent:
+		return append(before, event(serverError().body())), endCut
+	case FaultMalformed:
+		return append(append(before, malformed), events[after+1:]...), endWhole
+	}
+	return events, endWhole
+}
+
+// answerWhole answers with a document that is not streamed, the fault of the call's behaviour worked into it.
+func (c *call) answerWhole(document []byte, usage Usage) {
+	cut := func() { c.count.each(func(t *tally) { t.cut.Add(1) }) }
+	switch c.behaviour.Fault {
+	case FaultErrorEvent:
+		c.fail(serverError())
+		return
+	case FaultStall:
+		cut()
+		awaitGone(c.ctx.Conn())
+		return
+	case FaultReset:
+		cut()
+		c.head("application/json")
+		c.ctx.Response.Header.SetContentLength(len(document))
+		conn := c.ctx.Conn()
+		conn.Write(slices.Concat(c.ctx.Response.Header.Header(), document[:len(document)/2]))
+		reset(conn)
+		return
+	case FaultTruncate:
+		cut()
+		document = document[:len(document)/2]
+	case FaultMalformed:
+		cut()
+		document = []byte("<html><body>502 Bad Gateway</body></html>")
+	default:
+		c.count.each(func(t *tally) { t.addAnswer(usage) })
+	}
+	c.head("application/json")
+	c.ctx.Response.SetBodyRaw(document)
+}
