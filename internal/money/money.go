@@ -2,11 +2,10 @@
 package money
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"strings"
-
-	"github.com/fila-ia/filaia/internal/fault"
 )
 
 // Micros is an amount in millionths of its currency's unit.
@@ -24,20 +23,22 @@ const (
 	USD Currency = "USD"
 )
 
+// ErrNotAnAmount is what Parse says of a text that it cannot read, or not in one way only.
+var ErrNotAnAmount = errors.New("not an amount")
+
 // Parse reads an amount typed in the Brazilian way ("1.234,56", "R$ 99,90") or plainly with a dot
 // ("99.90", "1234"). A dot is a thousands mark only where a comma follows it or where it groups three digits
 // more than once; "1.234" alone is therefore refused as ambiguous. At most six decimals.
 func Parse(text string) (Micros, error) {
 	s := strings.TrimSpace(strings.NewReplacer("R$", "", "US$", "", "\u00a0", "", " ", "").Replace(text))
 	negative := strings.HasPrefix(s, "-")
-	s = strings.TrimPrefix(s, "-")
-	whole, frac, err := split(s)
-	if err != nil {
-		return 0, fault.New(fault.Invalid, "error.money", "value", text)
+	whole, frac, ok := split(strings.TrimPrefix(s, "-"))
+	if !ok {
+		return 0, ErrNotAnAmount
 	}
-	amount, err := compose(whole, frac)
-	if err != nil {
-		return 0, fault.New(fault.Invalid, "error.money", "value", text)
+	amount, ok := compose(whole, frac)
+	if !ok {
+		return 0, ErrNotAnAmount
 	}
 	if negative {
 		amount = -amount
@@ -45,28 +46,16 @@ func Parse(text string) (Micros, error) {
 	return amount, nil
 }
 
-func split(s string) (whole, frac string, err error) {
-	bad := fmt.Errorf("not an amount")
+func split(s string) (whole, frac string, ok bool) {
 	if before, after, comma := strings.Cut(s, ","); comma {
-		if strings.ContainsAny(after, ".,") || after == "" || !grouped(before) {
-			return "", "", bad
-		}
-		return strings.ReplaceAll(before, ".", ""), after, nil
+		ok = !strings.ContainsAny(after, ".,") && after != "" && grouped(before)
+		return strings.ReplaceAll(before, ".", ""), after, ok
 	}
-	switch strings.Count(s, ".") {
-	case 0:
-		return s, "", nil
-	case 1:
+	if strings.Count(s, ".") == 1 {
 		before, after, _ := strings.Cut(s, ".")
-		if len(after) == 3 && before != "0" || after == "" {
-			return "", "", bad
-		}
-		return before, after, nil
+		return before, after, after != "" && (len(after) != 3 || before == "0")
 	}
-	if !grouped(s) {
-		return "", "", bad
-	}
-	return strings.ReplaceAll(s, ".", ""), "", nil
+	return strings.ReplaceAll(s, ".", ""), "", grouped(s)
 }
 
 // grouped tells whether dots, if any, part the digits into threes.
@@ -80,19 +69,18 @@ func grouped(s string) bool {
 	return true
 }
 
-func compose(whole, frac string) (Micros, error) {
+func compose(whole, frac string) (amount Micros, ok bool) {
 	if whole == "" || len(whole) > 12 || len(frac) > 6 {
-		return 0, fmt.Errorf("not an amount")
+		return 0, false
 	}
 	frac += strings.Repeat("0", 6-len(frac))
-	var n Micros
 	for _, c := range whole + frac {
 		if c < '0' || c > '9' {
-			return 0, fmt.Errorf("not an amount")
+			return 0, false
 		}
-		n = n*10 + Micros(c-'0')
+		amount = amount*10 + Micros(c-'0')
 	}
-	return n, nil
+	return amount, true
 }
 
 // Cost is tokens × a price per million tokens, rounded half to even, without overflow in between.
