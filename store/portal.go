@@ -61,7 +61,7 @@ func (t *Tenant) Keys(ctx context.Context) ([]tenancy.Key, error) {
 				THEN s.tenant_id = k.tenant_id AND s.scope = 'tenant' ELSE s.id = k.subscription_id END
 			LEFT JOIN plan_versions v ON v.id = s.plan_version_id LEFT JOIN plans p ON p.id = v.plan_id
 			WHERE k.tenant_id = $1
-			ORDER BY k.revoked_at IS NOT NULL, k.expires_at <= $2, k.id DESC LIMIT $3`
+			ORDER BY k.revoked_at IS NOT NULL, COALESCE(k.expires_at <= $2, false), k.id DESC LIMIT $3`
 		return tx.SelectContext(ctx, &rows, query, t.id, tx.now, maxShares)
 	})
 	if err != nil {
