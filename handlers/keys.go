@@ -71,13 +71,14 @@ func (p *Panel) keyList(c *fiber.Ctx, q tenancy.ListQuery, path string) (keys.Li
 		{Label: say.T("keys.col.plan")}, {Label: say.T("keys.col.models")}, {Label: say.T("keys.field.last_used"), Sort: "last_used"},
 		{Label: say.T("keys.col.ends"), Sort: "expires"}, {Label: say.T("plans.col.actions"), Hidden: true},
 	}
-	newHref := "/keys/new"
+	newHref, search := "/keys/new", say.T("keys.search")
 	if m.OneTenant {
+		search = say.T("keys.search_one")
 		columns = append(columns[:1:1], columns[2:]...)
 		newHref += "?tenant=" + strconv.FormatInt(q.TenantID, 10)
 	}
 	m.Table = ui.TableModel{
-		ID: "keys-table", Path: path, Query: queryValues(c), Label: say.T("nav.keys"), Search: say.T("keys.search"), Columns: columns,
+		ID: "keys-table", Path: path, Query: queryValues(c), Label: say.T("nav.keys"), Search: search, Columns: columns,
 		CountKey: "keys.count", Total: int64(page.Total),
 		Filters: []ui.Filter{{Name: "status", Label: say.T("keys.col.state"), Options: []ui.Option{
 			{Label: say.T("keys.filter.all")}, {Value: "active", Label: say.T("keys.filter.active")},

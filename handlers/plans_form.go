@@ -143,7 +143,10 @@ func rateOf(f *form, name string) int {
 func (p *Panel) createPlan(c *fiber.Ctx) error {
 	f := readForm(c)
 	d := readPlan(f)
-	if d.Slug == "" {
+	switch {
+	case d.Slug == "" && d.Name == "":
+		d.Slug = "plano" // the missing name is told; a code that was to come from it must not be told as well
+	case d.Slug == "":
 		d.Slug = tenancy.Slugify(d.Name)
 	}
 	publish := f.Checked("publish")

@@ -177,15 +177,13 @@ func (p *Panel) showTenantUsage(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	m := tenants.UsageModel{ShowModel: show}
+	m := tenants.UsageModel{ShowModel: show, Days: knownView(c.Query("view")) == thirty}
 	shares, err := p.Tenants.UsageByModel(c.UserContext(), t.ID, t.Allowance.Period)
 	if err != nil {
 		return err
 	}
 	for _, s := range shares {
-		m.Input, m.Output = m.Input+s.Tokens.Input, m.Output+s.Tokens.Output
 		m.Requests, m.Failures = m.Requests+s.Requests, m.Failures+s.Failures
-		m.Charge += s.ChargeBRL
 	}
 	return p.render(c, tenants.UsagePage(m), nil)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/tenants"
 	"github.com/fila-ia/filaia/views/ui"
@@ -82,15 +83,30 @@ func keepOption(options []ui.Option, id int64, name string) []ui.Option {
 	return append([]ui.Option{{Value: value, Label: name}}, options...)
 }
 
-// planOptions offers plans with their price; the text says what they include.
+// planOptions offers plans with their price.
 func planOptions(say i18n.Printer, plans []tenancy.Plan) []ui.Option {
 	options := make([]ui.Option, len(plans))
 	for i, plan := range plans {
-		t := plan.Published.Terms
+		price := say.Money(int64(plan.Published.Terms.Price), string(money.BRL))
 		options[i] = ui.Option{
-			Value: strconv.FormatInt(plan.ID, 10),
-			Label: say.T("tenants.plan_option", "plan", plan.Name, "price", say.Money(int64(t.Price), "BRL")),
-			Text:  say.T("tenants.plan_includes", "input", t.InputTokens, "output", t.OutputTokens),
+			Value: strconv.FormatInt(plan.ID, 10), Label: say.T("tenants.plan_option", "plan", plan.Name, "price", price),
+		}
+	}
+	return options
+}
+
+// planCards offers plans with what they include; the current one says so.
+func planCards(say i18n.Printer, plans []tenancy.Plan, current int64) []ui.Option {
+	options := make([]ui.Option, len(plans))
+	for i, plan := range plans {
+		t, label := plan.Published.Terms, plan.Name
+		if plan.ID == current {
+			label = say.T("tenants.plan_current", "plan", plan.Name)
+		}
+		price := say.Money(int64(t.Price), string(money.BRL))
+		options[i] = ui.Option{
+			Value: strconv.FormatInt(plan.ID, 10), Label: label,
+			Text: say.T("tenants.plan_includes", "price", price, "input", t.InputTokens, "output", t.OutputTokens),
 		}
 	}
 	return options
@@ -200,7 +216,7 @@ func (p *Panel) changeForm(c *fiber.Ctx, t tenancy.Tenant, chosen string) (tenan
 	}
 	say := at(c).Say
 	m := tenants.ChangeModel{
-		Frame: p.frame(c, say.T("tenants.change_plan"), "tenants"), Tenant: tenantModel(t), Plans: planOptions(say, plans), Chosen: chosen,
+		Frame: p.frame(c, say.T("tenants.change_plan"), "tenants"), Tenant: tenantModel(t), Plans: planCards(say, plans, t.PlanID), Chosen: chosen,
 	}
 	if m.Chosen == "" {
 		m.Chosen = m.Tenant.PlanID

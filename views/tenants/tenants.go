@@ -78,11 +78,11 @@ func (a Allowance) fuller(p i18n.Printer) ui.QuotaModel {
 }
 
 func (a Allowance) input(p i18n.Printer) ui.QuotaModel {
-	return ui.QuotaModel{Label: p.T("tenants.quota.input"), Used: a.UsedIn, Limit: a.LimitIn}
+	return ui.QuotaModel{Label: p.T("tenants.quota.input"), Used: a.UsedIn, Limit: a.LimitIn, Charged: !a.Blocks}
 }
 
 func (a Allowance) output(p i18n.Printer) ui.QuotaModel {
-	return ui.QuotaModel{Label: p.T("tenants.quota.output"), Used: a.UsedOut, Limit: a.LimitOut}
+	return ui.QuotaModel{Label: p.T("tenants.quota.output"), Used: a.UsedOut, Limit: a.LimitOut, Charged: !a.Blocks}
 }
 
 func (a Allowance) above(p i18n.Printer) string {
@@ -152,9 +152,8 @@ type KeysModel struct {
 // UsageModel is the tab of use: what this period came to.
 type UsageModel struct {
 	ShowModel
-	Input, Output      int64
+	Days               bool // thirty days rather than today
 	Requests, Failures int64
-	Charge             money.Micros // for the excess, keys with a plan of their own included
 }
 
 // FormModel is the page to add or edit a customer. Values are as typed.

@@ -11,6 +11,7 @@ import (
 type QuotaModel struct {
 	Label       string // "Tokens de entrada"
 	Used, Limit int64
+	Charged     bool // the limit stops nothing: what is above it is charged
 }
 
 // Shares of a limit from which its bar speaks up.
@@ -30,7 +31,7 @@ func (m QuotaModel) percent() int64 {
 
 func (m QuotaModel) tone() Tone {
 	switch percent := m.percent(); {
-	case percent >= fullPercent:
+	case percent >= fullPercent && !m.Charged:
 		return Bad
 	case percent >= nearPercent:
 		return Warn
@@ -48,10 +49,12 @@ func (m QuotaModel) width() string {
 
 // word says the state in words, since colour alone says nothing to many.
 func (m QuotaModel) word(p i18n.Printer) string {
-	switch m.tone() {
-	case Bad:
+	switch tone := m.tone(); {
+	case tone == Bad:
 		return p.T("ui.quota.full")
-	case Warn:
+	case tone == Warn && m.Used > m.Limit:
+		return p.T("ui.quota.charged")
+	case tone == Warn:
 		return p.T("ui.quota.near")
 	}
 	return ""
