@@ -25,6 +25,8 @@ func violation(constraint string) *fault.Error {
 		return field("tax_id", "tenants.error.tax_id_taken")
 	case "users_email_unique":
 		return field("email", "users.error.email_taken")
+	case "users_tenant_id_fkey":
+		return fault.New(fault.NotFound, "tenants.error.not_found")
 	case "api_keys_rotated_once":
 		return fault.New(fault.Conflict, "keys.error.already_rotated")
 	}

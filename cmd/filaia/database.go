@@ -58,8 +58,9 @@ func (db *database) close(log *slog.Logger) {
 	db.stopLocal(log)
 }
 
-// withStore runs an administration command on the migrated database; its changes are put down to the command line.
-func withStore(ctx context.Context, w world, fn func(context.Context, config.Config, *store.Store) error) error {
+// withStore runs an administration command on the migrated database; its changes are put down to the command line, and
+// what it rejects is said as flags.
+func withStore(ctx context.Context, w world, f *flags, fn func(context.Context, config.Config, *store.Store) error) error {
 	cfg, err := config.Load(w.getenv)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func withStore(ctx context.Context, w world, fn func(context.Context, config.Con
 	if err := prepare(ctx, db.Store); err != nil {
 		return err
 	}
-	return fn(tenancy.WithActor(ctx, tenancy.Actor{Label: "command line"}), cfg, db.Store)
+	return f.tell(fn(tenancy.WithActor(ctx, tenancy.Actor{Label: "command line"}), cfg, db.Store))
 }
 
 // prepare brings the schema up to date and makes the partitions of the months to come.

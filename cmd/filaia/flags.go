@@ -6,8 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/i18n"
 )
 
 // flags is a command's flags, with --json on every one. Flags and positions may be mixed.
@@ -34,8 +38,9 @@ func (f *flags) parse(w world, args []string) error {
 			if errors.Is(err, flag.ErrHelp) {
 				f.SetOutput(w.stdout)
 				f.Usage()
+				return err
 			}
-			return err
+			return f.unreadable(err)
 		}
 		if f.NArg() == 0 {
 			break
@@ -55,6 +60,54 @@ func (f *flags) parse(w world, args []string) error {
 		return fmt.Errorf("%s is required; %s --help lists all flags", strings.Join(missing, ", "), f.Name())
 	}
 	return nil
+}
+
+// badValue takes apart how the flag package says that it cannot read a value.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]+): `)
+
+// unreadable says of a flag that cannot be read what was given and what is accepted.
+func (f *flags) unreadable(err error) error {
+	text := err.Error()
+	if m := badValue.FindStringSubmatch(text); m != nil {
+		accepted := "a whole number"
+		if b, ok := f.Lookup(m[2]).Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+			accepted = "true or false"
+		}
+		return fmt.Errorf("--%s: %s is not accepted; give %s", m[2], m[1], accepted)
+	}
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		return fmt.Errorf("--%s is no flag of this command; %s --help lists all flags", name, f.Name())
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		return fmt.Errorf("--%s needs a value; %s --help lists all flags", name, f.Name())
+	}
+	return err
+}
+
+// flagOf names the flag of a rejected field where it is not the field's own name.
+var flagOf = map[string]string{"expires_at": "expires"}
+
+// tell says rejected fields as flags: which, what was given and what is accepted. Other errors pass.
+func (f *flags) tell(err error) error {
+	var rejected *fault.Error
+	if !errors.As(err, &rejected) || len(rejected.Fields) == 0 {
+		return err
+	}
+	say := i18n.NewPrinter(i18n.En, nil)
+	var parts []string
+	for _, field := range rejected.Fields {
+		name := flagOf[field.Name]
+		if name == "" {
+			name = strings.ReplaceAll(field.Name, "_", "-")
+		}
+		head, text := "--"+name, say.T(field.Key, field.Args...)
+		// A password is no flag, and so is never repeated.
+		if given := f.Lookup(name); given != nil && !strings.Contains(text, "“"+given.Value.String()+"”") {
+			head = fmt.Sprintf("%s %q", head, given.Value.String())
+		}
+		parts = append(parts, head+": "+text)
+	}
+	return errors.New(strings.Join(parts, "; "))
 }
 
 // noRest refuses words that no flag takes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fila-ia/filaia/internal/config"
+	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/store"
 )
@@ -35,7 +36,7 @@ func keyCreate(ctx context.Context, w world, args []string) error {
 		d.ExpiresAt = &at
 	}
 	d.AllowedModels = list(*models)
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) (err error) {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) (err error) {
 		if err := knownModels(ctx, s, d.AllowedModels); err != nil {
 			return err
 		}
@@ -46,7 +47,7 @@ func keyCreate(ctx context.Context, w world, args []string) error {
 		}
 		key, secret, err := s.CreateKey(ctx, d)
 		if err != nil {
-			return err
+			return tenantKnown(err, d.TenantID)
 		}
 		out := struct {
 			ID  int64  `json:"id"`
@@ -77,7 +78,7 @@ func keyList(ctx context.Context, w world, args []string) error {
 		ExpiresAt  *time.Time `json:"expires_at"`
 		LastUsedAt *time.Time `json:"last_used_at"`
 	}
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) error {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		keys, err := everyPage(ctx, s.ListKeys, tenancy.ListQuery{TenantID: *tenant})
 		if err != nil {
 			return err
@@ -111,8 +112,12 @@ func keyRevoke(ctx context.Context, w world, args []string) error {
 	if *which == 0 {
 		return fmt.Errorf("give the id of the key; filaia key list shows them")
 	}
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) error {
-		if err := s.RevokeKey(ctx, *which); err != nil {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
+		err := s.RevokeKey(ctx, *which)
+		if fault.Is(err, fault.NotFound) {
+			return fmt.Errorf("there is no key %d; filaia key list shows them", *which)
+		}
+		if err != nil {
 			return err
 		}
 		out := map[string]any{"id": *which, "revoked": true}

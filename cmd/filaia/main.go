@@ -61,6 +61,7 @@ func commands() []command {
 		{"key revoke", "make an API key stop working", keyRevoke},
 		{"usage", "what a customer used in the current period", usageShow},
 		{"demo seed", "fill an empty installation with made-up customers", demoSeed},
+		{"demo serve", "serve made-up customers with the simulator, some of them calling", demoServe},
 		{"version", "print the version", version},
 	}
 }
@@ -84,21 +85,13 @@ func run(ctx context.Context, args []string, w world) error {
 	return nil
 }
 
-// oneLine says an error as the command line does: one line, no key of a catalogue, every rejected flag named.
+// oneLine says an error as the command line does: in one line, and in words where it has a key of a catalogue.
 func oneLine(err error) string {
 	var f *fault.Error
-	if !errors.As(err, &f) {
-		return strings.ReplaceAll(err.Error(), "\n", "; ")
+	if errors.As(err, &f) {
+		return i18n.NewPrinter(i18n.En, nil).T(f.Key, f.Args...)
 	}
-	say := i18n.NewPrinter(i18n.En, nil)
-	if len(f.Fields) == 0 {
-		return say.T(f.Key, f.Args...)
-	}
-	var parts []string
-	for _, field := range f.Fields {
-		parts = append(parts, "--"+strings.ReplaceAll(field.Name, "_", "-")+": "+say.T(field.Key, field.Args...))
-	}
-	return strings.Join(parts, "; ")
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
 func logger(cfg config.Config, w io.Writer) *slog.Logger {
@@ -114,6 +107,9 @@ var versionName = "development"
 func version(_ context.Context, w world, args []string) error {
 	f := newFlags("version")
 	if err := f.parse(w, args); err != nil {
+		return err
+	}
+	if err := f.noRest(); err != nil {
 		return err
 	}
 	return f.print(w, map[string]string{"version": versionName}, []string{"VERSION"}, [][]string{{versionName}})

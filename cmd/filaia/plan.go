@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/fila-ia/filaia/internal/config"
 	"github.com/fila-ia/filaia/internal/fault"
@@ -36,10 +39,10 @@ func planCreate(ctx context.Context, w world, args []string) error {
 	t.Price = amount(&form, "price", *price)
 	t.OveragePrice = amount(&form, "overage_price", *overagePrice)
 	if err := form.Err(); err != nil {
-		return err
+		return f.tell(err)
 	}
 	t.Overage, t.AllowedModels = tenancy.Overage(*overage), list(*models)
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) error {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		if err := knownModels(ctx, s, t.AllowedModels); err != nil {
 			return err
 		}
@@ -75,15 +78,16 @@ func knownModels(ctx context.Context, s *store.Store, names []string) error {
 	if err != nil {
 		return err
 	}
-	known := map[string]bool{}
+	var offered []string
 	for _, m := range models {
-		known[m.Name] = true
+		offered = append(offered, m.Name)
 	}
-	var form fault.Form
 	for _, name := range names {
-		form.Check(known[name], "models", "error.unknown_model", "value", name)
+		if !slices.Contains(offered, name) {
+			return fmt.Errorf("--models: %q is not on offer; give any of %s", name, strings.Join(offered, ", "))
+		}
 	}
-	return form.Err()
+	return nil
 }
 
 func id(n int64) string { return strconv.FormatInt(n, 10) }
@@ -112,7 +116,7 @@ func planList(ctx context.Context, w world, args []string) error {
 		Subscribers  int    `json:"subscribers"`
 		Archived     bool   `json:"archived"`
 	}
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) error {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		plans, err := everyPage(ctx, s.ListPlans, tenancy.ListQuery{})
 		if err != nil {
 			return err

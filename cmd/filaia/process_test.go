@@ -50,6 +50,7 @@ type install struct {
 	dir     string
 	address string
 	env     []string
+	as      *syscall.SysProcAttr // another user than ourselves, if any
 }
 
 // newInstall makes an empty installation that calls the provider at providerURL; empty: the simulator.
@@ -59,7 +60,8 @@ func newInstall(t *testing.T, providerURL string) *install {
 	if err := os.Chmod(i.dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	i.env = []string{"FILAIA_DATA_DIR=" + i.dir, "FILAIA_LISTEN=" + i.address, "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	i.env = []string{"FILAIA_DATA_DIR=" + i.dir, "FILAIA_LISTEN=" + i.address, "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
+		"GORACE=atexit_sleep_ms=0"} // the race detector's own pause at every exit: races are told before
 	if providerURL != "" {
 		i.env = append(i.env, "OPENAI_BASE_URL="+providerURL, "OPENAI_API_KEY=sk-canary-provider")
 	}
@@ -119,6 +121,7 @@ func (i *install) serve() *server {
 	go func() { _ = s.cmd.Wait(); close(s.ended) }()
 	i.t.Cleanup(func() {
 		s.stop()
+		i.keepsSecrets("the server's output", s.output.String())
 		if strings.Contains(s.output.String(), "DATA RACE") {
 			i.t.Errorf("the server has a data race:\n%s", s.output)
 		}
@@ -141,6 +144,23 @@ func (i *install) serve() *server {
 	})
 	s.setup = setupLink.FindString(s.output.String())
 	return s
+}
+
+// fullKey is an API key's secret; its hint has an ellipsis in the middle.
+var fullKey = regexp.MustCompile(`fia_live_[0-9A-Za-z]{20,}`)
+
+// keepsSecrets fails the test when a text that may end up in a log holds a key, a password, the provider's key or
+// anything of a prompt.
+func (i *install) keepsSecrets(where, text string) {
+	i.t.Helper()
+	for _, secret := range []string{"sk-canary-provider", password, "canário", "pães cabem", strings.Repeat("5a", 32)} {
+		if strings.Contains(text, secret) {
+			i.t.Errorf("%s tells the secret %q", where, secret)
+		}
+	}
+	if key := fullKey.FindString(text); key != "" {
+		i.t.Errorf("%s tells the API key %s", where, key)
+	}
 }
 
 func tail(text string, n int) string { return text[max(0, len(text)-n):] }
@@ -222,30 +242,42 @@ func (i *install) usage(tenant int64) figures {
 	return figures{Requests: u.Requests, Failures: u.Failures, InputTokens: u.In, OutputTokens: u.Out, LimitInput: u.LimitIn, LimitOutput: u.LimitOut}
 }
 
-// database opens the installation's database beside the server.
-func (i *install) database() *store.Store {
+// databaseURL is the address of the installation's database, which then runs until the test ends.
+func (i *install) databaseURL() string {
 	i.t.Helper()
 	pg, err := pglocal.Start(context.Background(), i.dir, discardLog())
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	s, err := store.Open(context.Background(), pg.URL(pglocal.Database))
-	if err != nil {
-		i.t.Fatal(err)
-	}
 	i.t.Cleanup(func() {
-		s.Close()
 		if err := pg.Stop(context.Background()); err != nil {
 			i.t.Error(err)
 		}
 	})
+	return pg.URL(pglocal.Database)
+}
+
+// database opens the installation's database beside the server.
+func (i *install) database() *store.Store {
+	i.t.Helper()
+	s, err := store.Open(context.Background(), i.databaseURL())
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.t.Cleanup(func() { s.Close() })
 	return s
 }
 
 // eventually polls until a state is reached.
 func eventually(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	within(t, 60*time.Second, what, reached)
+}
+
+// within polls until a state is reached, for so long at most.
+func within(t *testing.T, limit time.Duration, what string, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if reached() {
 			return
 		}

@@ -27,7 +27,7 @@ func tenantCreate(ctx context.Context, w world, args []string) error {
 	if err := f.noRest(); err != nil {
 		return err
 	}
-	return withStore(ctx, w, func(ctx context.Context, cfg config.Config, s *store.Store) error {
+	return withStore(ctx, w, f, func(ctx context.Context, cfg config.Config, s *store.Store) error {
 		if d.TimeZone == "" {
 			d.TimeZone = cfg.TimeZone.String()
 		}
@@ -52,6 +52,14 @@ func planID(ctx context.Context, s *store.Store, slug string) (int64, error) {
 	return plan.ID, err
 }
 
+// tenantKnown says of a customer that is not there which one was asked for.
+func tenantKnown(err error, tenantID int64) error {
+	if fault.Is(err, fault.NotFound) {
+		return fmt.Errorf("--tenant: there is no customer %d; filaia tenant list shows them", tenantID)
+	}
+	return err
+}
+
 func tenantList(ctx context.Context, w world, args []string) error {
 	f := newFlags("tenant list")
 	if err := f.parse(w, args); err != nil {
@@ -69,7 +77,7 @@ func tenantList(ctx context.Context, w world, args []string) error {
 		Status string `json:"status"`
 		Keys   int    `json:"keys"`
 	}
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) error {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		tenants, err := everyPage(ctx, s.ListTenants, tenancy.ListQuery{})
 		if err != nil {
 			return err

@@ -19,10 +19,10 @@ func usageShow(ctx context.Context, w world, args []string) error {
 	if err := f.noRest(); err != nil {
 		return err
 	}
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) error {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		u, err := s.CurrentUsage(ctx, *tenant)
 		if err != nil {
-			return err
+			return tenantKnown(err, *tenant)
 		}
 		overage := tenancy.Charge
 		if u.Hard {

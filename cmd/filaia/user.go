@@ -33,16 +33,16 @@ func userCreate(ctx context.Context, w world, args []string) error {
 		return err
 	}
 	if err := d.Validate(); err != nil {
-		return err
+		return f.tell(err)
 	}
 	hash, err := tenancy.NewPasswords().Hash(ctx, d.Password)
 	if err != nil {
 		return err
 	}
-	return withStore(ctx, w, func(ctx context.Context, _ config.Config, s *store.Store) error {
+	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		user, err := s.CreateUser(ctx, d, hash)
 		if err != nil {
-			return err
+			return tenantKnown(err, d.TenantID)
 		}
 		out := map[string]any{"id": user.ID, "email": user.Email, "role": user.Role}
 		return f.print(w, out, []string{"ID", "E-MAIL", "ROLE"}, [][]string{{id(user.ID), user.Email, string(user.Role)}})
