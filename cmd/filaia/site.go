@@ -43,6 +43,11 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		ReadBufferSize:        16 << 10, // bounds a request's head
 		ReadTimeout:           2 * time.Minute,
 		IdleTimeout:           2 * time.Minute,
+		// A reverse proxy on this machine may say who calls; X-Forwarded-For could be forged by the caller.
+		EnableTrustedProxyCheck: true,
+		TrustedProxies:          []string{"127.0.0.1", "::1"},
+		ProxyHeader:             "X-Real-Ip",
+		EnableIPValidation:      true,
 		// No WriteTimeout: it would cover a whole stream.
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
 			if strings.HasPrefix(c.Path(), v1.Prefix+"/") {
