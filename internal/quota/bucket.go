@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -35,12 +36,19 @@ type bucket struct {
 	activeAt time.Time
 	leasing  chan struct{} // closed when the lease under way ends
 	settled  chan struct{} // closed at the next settlement; nil while nobody waits
+	gone     bool          // forgotten by the manager: whoever still has it must ask for another
 }
+
+// errGone tells that a bucket was forgotten between being found and being used.
+var errGone = errors.New("bucket forgotten")
 
 // reserve holds want, leasing and waiting as needed; see Manager.Reserve.
 func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.gone {
+		return Pair{}, errGone
+	}
 	b.activeAt = b.now()
 	for {
 		need := Pair{want.In, b.outNeed(want)}

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -66,13 +67,18 @@ func (m *Manager) Count(ctx context.Context, periodID int64) Hold {
 // what may come back, and refuses with *Exhausted when the call cannot fit any more. Any other error means that
 // the database could not be asked.
 func (m *Manager) Reserve(ctx context.Context, periodID int64, want Want) (Hold, error) {
-	b := m.bucket(periodID)
-	held, err := b.reserve(ctx, want)
-	if err != nil {
-		return Hold{}, err
+	for {
+		b := m.bucket(periodID)
+		held, err := b.reserve(ctx, want)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if err != nil {
+			return Hold{}, err
+		}
+		m.leaseAhead(b)
+		return Hold{b: b, Held: held}, nil
 	}
-	m.leaseAhead(b)
-	return Hold{b: b, Held: held}, nil
 }
 
 func (m *Manager) bucket(periodID int64) *bucket {
@@ -112,10 +118,12 @@ func (m *Manager) leaseAhead(b *bucket) {
 // reported more than was held.
 func (m *Manager) Uncovered(periodID int64, tokens Pair) { m.bucket(periodID).uncovered(tokens) }
 
-// How often leases are kept alive, and how long a bucket rests before its tokens go back for others to use.
+// How often leases are kept alive, how long a bucket rests before its tokens go back for others to use, and how long
+// before it is forgotten: periods end, and nobody asks for them again.
 const (
 	sweepEvery  = 10 * time.Second
 	returnAfter = time.Minute
+	forgetAfter = time.Hour
 )
 
 // Run keeps the leases alive and hands idle ones back until ctx ends.
@@ -132,7 +140,26 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.log.Warn("lease heartbeat failed", "error", err)
 		}
 		m.returnIdle(ctx, returnAfter)
+		m.forgetIdle(forgetAfter)
 	}
+}
+
+// forgetIdle drops buckets that hold nothing and owe nothing.
+func (m *Manager) forgetIdle(idleFor time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, b := range m.buckets {
+		if b.forget(idleFor) {
+			delete(m.buckets, id)
+		}
+	}
+}
+
+func (b *bucket) forget(idleFor time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone = b.holds == 0 && b.leasing == nil && b.avail == Pair{} && b.now().Sub(b.activeAt) >= idleFor
+	return b.gone
 }
 
 // Close hands every lease back. Calls must have ended and the ledger must be committed.

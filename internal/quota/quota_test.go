@@ -223,6 +223,29 @@ func TestCloseHandsEveryLeaseBack(t *testing.T) {
 	}
 }
 
+func TestIdleBucketsAreForgottenAndFoundAgain(t *testing.T) {
+	d := &table{limit: Pair{1000, 1000}}
+	m := newManager(d)
+	h, _ := m.Reserve(brief(t), 1, Want{In: 10, Out: 10})
+	m.forgetIdle(0)
+	if len(m.buckets) != 1 {
+		t.Fatal("a bucket with a call in flight was forgotten")
+	}
+	old := m.bucket(1)
+	h.Settle(Pair{10, 10})
+	m.Close(brief(t))
+	m.forgetIdle(0)
+	if len(m.buckets) != 0 {
+		t.Fatal("an idle bucket is kept")
+	}
+	if _, err := old.reserve(brief(t), Want{In: 1, Out: 1}); !errors.Is(err, errGone) {
+		t.Fatalf("a forgotten bucket was used: %v", err)
+	}
+	if _, err := m.Reserve(brief(t), 1, Want{In: 500, Out: 500}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestNeverAboveTheLimitAndNeverRefusedWhileACallFits drives concurrent callers whose real usage is below what they
 // hold, over a limit of exactly n calls.
 func TestNeverAboveTheLimitAndNeverRefusedWhileACallFits(t *testing.T) {
