@@ -257,7 +257,7 @@ func TestShelfReadsAgainAfterAMinute(t *testing.T) {
 		}
 		return v
 	}
-	if get(1) != 1 || get(1) != 1 || get(2) != 2 {
+	if first, again, other := get(1), get(1), get(2); first != 1 || again != 1 || other != 2 {
 		t.Errorf("%d reads of two keys", reads)
 	}
 	now = now.Add(shelfLife)

@@ -148,7 +148,7 @@ func callsModel(say i18n.Printer, calls []usage.Call, now time.Time) usageviews.
 	m := usageviews.Calls{Now: now, Empty: ui.EmptyModel{Icon: "inbox", Title: say.T("usage.calls.none"), Text: say.T("usage.calls.none_text")}}
 	for _, c := range calls {
 		row := usageviews.Call{
-			ID: c.ID.String(), At: c.CreatedAt, Tenant: c.TenantName, TenantRef: tenantRef(c.TenantID), Key: c.KeyName, Model: c.Model,
+			At: c.CreatedAt, Tenant: c.TenantName, TenantRef: tenantRef(c.TenantID), Key: c.KeyName, Model: c.Model,
 			Detail: c.Endpoint, Input: c.Tokens.Input, Output: c.Tokens.Output, Cached: c.Tokens.Cached, Estimated: c.Estimated,
 			Latency: time.Duration(c.LatencyMS) * time.Millisecond, Cost: int64(c.CostUSD),
 		}
@@ -201,7 +201,7 @@ func tokensOf(shares []usage.Share) (sum int64) {
 
 // quotasModel shows plans with the names of their tenants, or of one tenant without.
 func quotasModel(say i18n.Printer, list []usage.Allowance, now time.Time, named bool) usageviews.Quotas {
-	m := usageviews.Quotas{Named: named}
+	var m usageviews.Quotas
 	for _, a := range list {
 		q := usageviews.Quota{
 			Name: a.KeyName, Plan: a.PlanName, Note: resets(say, a.Period.End, now),

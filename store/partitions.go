@@ -48,6 +48,7 @@ func (s *Store) makePartition(ctx context.Context, name string, start, end time.
 			return err
 		}
 		for _, statement := range []string{
+			`LOCK TABLE ONLY usage_events IN SHARE UPDATE EXCLUSIVE MODE`, // what attaching takes, in the order that others lock
 			// Nothing may fall into the default partition between the move and the attachment.
 			`LOCK TABLE usage_events_default IN ACCESS EXCLUSIVE MODE`,
 			fmt.Sprintf(`CREATE TABLE %s (LIKE usage_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`, name),

@@ -38,11 +38,6 @@ func (s Series) Sum() Totals {
 	return sum
 }
 
-// Last gives the newest n points, or all where there are fewer.
-func (s Series) Last(n int) Series {
-	return Series{Step: s.Step, Points: s.Points[max(0, len(s.Points)-n):]}
-}
-
 // LastMinutes is the span of the n minutes up to and with the one that holds now.
 func LastMinutes(now time.Time, n int) Period {
 	end := now.UTC().Truncate(time.Minute).Add(time.Minute)

@@ -100,16 +100,6 @@ func TestFillLosesAndInventsNothing(t *testing.T) {
 	})
 }
 
-func TestLastKeepsTheNewest(t *testing.T) {
-	s := Fill(LastMinutes(at(t, "2026-11-22T14:05:00Z"), 3), Minute, time.UTC, nil)
-	if got := s.Last(2); len(got.Points) != 2 || got.Points[1].Start != s.Points[2].Start {
-		t.Errorf("%v", got.Points)
-	}
-	if got := s.Last(9); len(got.Points) != 3 {
-		t.Errorf("%d points, want all 3", len(got.Points))
-	}
-}
-
 func TestSumUntilTakesThePartOfAnHourThatHadGoneBy(t *testing.T) {
 	hours := []Point{
 		requests(at(t, "2026-11-21T02:00:00Z"), 1000), // before from

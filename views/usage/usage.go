@@ -45,12 +45,10 @@ type Quota struct {
 // Quotas are the plans, the fullest first.
 type Quotas struct {
 	Items []Quota
-	Named bool // several tenants: each with its name
 }
 
 // Call is one row of the calls.
 type Call struct {
-	ID        string
 	At        time.Time
 	Tenant    string
 	TenantRef string
