@@ -13,6 +13,8 @@ import (
 const (
 	usualBytes = 512      // a new buffer: any ordinary record fits
 	keptBytes  = 64 << 10 // a giant's buffer is not kept
+
+	rotateAgain = 100 * time.Millisecond // a full disk takes its time to say no, and everyone waits for that
 )
 
 // Begin records that the provider is about to be called. On an error nothing was recorded: the call must not be made.
@@ -97,8 +99,13 @@ func (l *Ledger) makeRoom(k kind, bytes int64) error {
 			}
 			continue
 		}
-		if err := l.rotate(); err != nil && k == opened {
-			return err
+		if time.Since(l.refusedAt) > rotateAgain {
+			if l.refusal = l.rotate(); l.refusal != nil {
+				l.refusedAt = time.Now()
+			}
+		}
+		if l.refusal != nil && k == opened {
+			return l.refusal
 		}
 		// What was begun may finish behind the mark: room is reserved there.
 		break

@@ -23,6 +23,7 @@ import (
 type disk struct {
 	room      atomic.Int64 // bytes that may still be written
 	full      atomic.Bool  // no further file can be begun
+	begun     atomic.Int64 // how often one was asked for
 	syncs     atomic.Int64
 	failSyncs atomic.Int64 // how many more fsyncs fail
 	stuck     atomic.Bool  // torn ends cannot be cut
@@ -36,6 +37,7 @@ func newDisk(room int64) *disk {
 }
 
 func (d *disk) begin(path string, room int64) (file, error) {
+	d.begun.Add(1)
 	if d.full.Load() {
 		return nil, syscall.ENOSPC
 	}
@@ -212,10 +214,19 @@ func TestWithoutAFurtherFileNothingBeginsButAllFinishes(t *testing.T) {
 	for _, e := range want {
 		must(t, l.Finish(&e))
 	}
+	tried := d.begun.Load()
+	for range 100 {
+		if err := l.Begin(call(1)); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+	if n := d.begun.Load() - tried; n > 50 {
+		t.Errorf("100 calls asked a full disk for a file %d times", n)
+	}
 	d.full.Store(false)
 	e := call(1)
 	want[e.ID] = *e
-	must(t, l.Begin(opening(e)))
+	eventually(t, "calls are begun again", func() bool { return l.Begin(opening(e)) == nil })
 	must(t, l.Finish(e))
 	flushed(t, l)
 	checkSame(t, sink.all(), want)
@@ -245,9 +256,8 @@ func TestFailedSyncWithdrawsWhatItDidNotConfirm(t *testing.T) {
 	kept := call(1)
 	must(t, l.Finish(kept))
 	d.failSyncs.Store(1)
-	first, others := meetInSync(t, l, d, 5)
-	if refused := 6 - countNil(append(others, first)); refused != 6 {
-		t.Errorf("an fsync that failed refuses %d of one caller and 5 who wrote meanwhile", refused)
+	if n := acknowledged(meetInSync(t, l, d, 5)); n != 0 {
+		t.Errorf("%d of one caller whose fsync failed and 5 who wrote meanwhile were acknowledged", n)
 	}
 	d.onSync = nil
 	if s := l.Stats(); s.Finished != 1 {
@@ -265,8 +275,7 @@ func TestFailedSyncWithdrawsWhatItDidNotConfirm(t *testing.T) {
 func TestCallersWhoComeTogetherShareOneSync(t *testing.T) {
 	d := newDisk(plenty)
 	l, _ := recovered(t, t.TempDir(), Options{Sink: &table{}, Sync: SyncAlways, begin: d.begin})
-	first, others := meetInSync(t, l, d, 20)
-	if n := countNil(append(others, first)); n != 21 || l.Stats().Finished != 21 {
+	if n := acknowledged(meetInSync(t, l, d, 20)); n != 21 || l.Stats().Finished != 21 {
 		t.Errorf("%d callers were acknowledged, %+v", n, l.Stats())
 	}
 	if n := d.syncs.Load(); n != 2 {
@@ -274,33 +283,33 @@ func TestCallersWhoComeTogetherShareOneSync(t *testing.T) {
 	}
 }
 
-// meetInSync has one caller of Finish in an fsync while the others write, lets it end, and gives what each was told.
-func meetInSync(t *testing.T, l *Ledger, d *disk, callers int) (first error, others []error) {
+// meetInSync has one caller of Finish in an fsync while others write, lets it end, and gives what each was told.
+func meetInSync(t *testing.T, l *Ledger, d *disk, others int) (told []error) {
 	t.Helper()
-	entered, gate := make(chan struct{}, callers+1), make(chan struct{})
+	entered, gate := make(chan struct{}, others+1), make(chan struct{})
 	d.onSync = func() { entered <- struct{}{}; <-gate }
 	before := l.Stats().Finished
-	others = make([]error, callers)
+	told = make([]error, others+1)
 	var all sync.WaitGroup
-	all.Go(func() { first = l.Finish(call(1)) })
+	all.Go(func() { told[others] = l.Finish(call(1)) })
 	<-entered
 	for i := range others {
-		all.Go(func() { others[i] = l.Finish(call(1)) })
+		all.Go(func() { told[i] = l.Finish(call(1)) })
 	}
 	eventually(t, "all others have written", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.group.records == uint64(callers)
+		return l.group.records == uint64(others)
 	})
 	if after := l.Stats().Finished; after != before {
 		t.Errorf("%d events count as written before the disk has them", after-before)
 	}
 	close(gate)
 	all.Wait()
-	return first, others
+	return told
 }
 
-func countNil(errs []error) (n int) {
+func acknowledged(errs []error) (n int) {
 	for _, err := range errs {
 		if err == nil {
 			n++

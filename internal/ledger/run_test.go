@@ -95,6 +95,7 @@ func TestSinkThatCommitsAndReportsAnErrorIsGivenTheSameAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := &table{deny: errAway}
 		l, _ := running(t, t.TempDir(), Options{Sink: sink, BatchSize: 10})
+		synctest.Wait() // Run is idle, and will wait for a full batch
 		want := finish(t, l, 25)
 		time.Sleep(time.Minute)
 		same(t, sink.all(), want[:10])
