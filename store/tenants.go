@@ -7,48 +7,30 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/tenancy"
-	"github.com/fila-ia/filaia/internal/usage"
 )
 
 const tenantMissing = "tenants.error.not_found"
 
+// tenantRow is a tenant with its own plan's allowance; a closed one has none that counts.
 type tenantRow struct {
-	ID              int64        `db:"id"`
-	Name            string       `db:"name"`
-	Email           string       `db:"email"`
-	TaxID           string       `db:"tax_id"`
-	TimeZone        string       `db:"time_zone"`
-	BillingDay      int          `db:"billing_day"`
-	Status          string       `db:"status"`
-	CreatedAt       time.Time    `db:"created_at"`
-	SubscriptionID  int64        `db:"subscription_id"`
-	AnchorDay       int          `db:"anchor_day"`
-	PlanID          int64        `db:"plan_id"`
-	PlanName        string       `db:"plan_name"`
-	PlanVersion     int          `db:"plan_version"`
-	NewestVersion   int          `db:"newest_version"`
-	NextPlanName    string       `db:"next_plan_name"`
-	NextPlanVersion int          `db:"next_plan_version"`
-	Keys            int          `db:"keys"`
-	LastCallAt      *time.Time   `db:"last_call_at"`
-	Price           money.Micros `db:"price_micros"`
-	OveragePrice    money.Micros `db:"overage_price_micros"`
-	Hard            bool         `db:"hard"`
-	StartsAt        *time.Time   `db:"starts_at"`
-	EndsAt          *time.Time   `db:"ends_at"`
-	LimitIn         int64        `db:"limit_in"`
-	UsedIn          int64        `db:"used_in"`
-	LeasedIn        int64        `db:"leased_in"`
-	OverrunIn       int64        `db:"overrun_in"`
-	LimitOut        int64        `db:"limit_out"`
-	UsedOut         int64        `db:"used_out"`
-	LeasedOut       int64        `db:"leased_out"`
-	OverrunOut      int64        `db:"overrun_out"`
+	allowanceRow
+	Email           string     `db:"email"`
+	TaxID           string     `db:"tax_id"`
+	BillingDay      int        `db:"billing_day"`
+	Status          string     `db:"status"`
+	CreatedAt       time.Time  `db:"created_at"`
+	SubscriptionID  int64      `db:"subscription_id"`
+	PlanID          int64      `db:"plan_id"`
+	PlanVersion     int        `db:"plan_version"`
+	NewestVersion   int        `db:"newest_version"`
+	NextPlanName    string     `db:"next_plan_name"`
+	NextPlanVersion int        `db:"next_plan_version"`
+	Keys            int        `db:"keys"`
+	LastCallAt      *time.Time `db:"last_call_at"`
 }
 
-const tenantColumns = `t.id, t.name, t.email, t.tax_id, t.time_zone, t.billing_day, t.status, t.created_at,
+const tenantColumns = `t.id AS tenant_id, t.name AS tenant_name, t.email, t.tax_id, t.time_zone, t.billing_day, t.status, t.created_at,
 	s.id AS subscription_id, s.anchor_day, p.id AS plan_id, p.name AS plan_name, v.number AS plan_version,
 	(SELECT max(n.number) FROM plan_versions n WHERE n.plan_id = p.id AND n.published_at IS NOT NULL) AS newest_version,
 	coalesce(np.name, '') AS next_plan_name, coalesce(nv.number, 0) AS next_plan_version,
@@ -75,7 +57,7 @@ const tenantFrom = `FROM tenants t
 
 func (r tenantRow) tenant(now time.Time) (tenancy.Tenant, error) {
 	t := tenancy.Tenant{
-		ID: r.ID, Name: r.Name, Email: r.Email, TaxID: r.TaxID, TimeZone: r.TimeZone, BillingDay: r.BillingDay,
+		ID: r.TenantID, Name: r.TenantName, Email: r.Email, TaxID: r.TaxID, TimeZone: r.TimeZone, BillingDay: r.BillingDay,
 		Status: tenancy.TenantStatus(r.Status), CreatedAt: r.CreatedAt, SubscriptionID: r.SubscriptionID,
 		PlanID: r.PlanID, PlanName: r.PlanName, PlanVersion: r.PlanVersion, NewestVersion: r.NewestVersion,
 		NextPlanName: r.NextPlanName, NextPlanVersion: r.NextPlanVersion, Keys: r.Keys, LastCallAt: r.LastCallAt,
@@ -87,25 +69,8 @@ func (r tenantRow) tenant(now time.Time) (tenancy.Tenant, error) {
 	if err != nil {
 		return t, err
 	}
-	t.Allowance = usage.Allowance{
-		TenantID: r.ID, TenantName: r.Name, PlanName: r.PlanName, Hard: r.Hard, Price: r.Price, OveragePrice: r.OveragePrice,
-		Period: period,
-		Input:  usage.Meter{Used: r.UsedIn, Limit: r.LimitIn, Leased: r.LeasedIn, Overrun: r.OverrunIn},
-		Output: usage.Meter{Used: r.UsedOut, Limit: r.LimitOut, Leased: r.LeasedOut, Overrun: r.OverrunOut},
-	}
+	t.Allowance = r.allowance(period)
 	return t, nil
-}
-
-// period is the one on record, or what the calendar says before its first call.
-func (r tenantRow) period(now time.Time) (usage.Period, error) {
-	if r.StartsAt != nil && r.EndsAt != nil {
-		return usage.Period{Start: r.StartsAt.UTC(), End: r.EndsAt.UTC()}, nil
-	}
-	zone, err := time.LoadLocation(r.TimeZone)
-	if err != nil {
-		return usage.Period{}, fmt.Errorf("time zone of tenant %d: %w", r.ID, err)
-	}
-	return usage.PeriodAt(now, r.AnchorDay, zone), nil
 }
 
 // Tenant reads a tenant with its plan and what it used of it. NotFound when there is none.
