@@ -78,6 +78,16 @@ func TestEqualRequestsGetEqualTextsAndOthersOthers(t *testing.T) {
 	}
 }
 
+func TestAWholePromptIsNeverCached(t *testing.T) {
+	var cache promptCache
+	r := &chatRequest{messages: gjson.Parse(`[{"role":"user"}]`)}
+	for _, want := range []int{0, 1280 - 128} {
+		if got := cache.cached(r, 1280); got != want {
+			t.Errorf("%d tokens cached of 1280, want %d", got, want)
+		}
+	}
+}
+
 // collected is a stream put together again.
 type collected struct {
 	chunks []openai.ChatCompletionStreamResponse
@@ -204,10 +214,17 @@ func TestLimitsAndStopsEndTheText(t *testing.T) {
 	}
 	s.Next(Behaviour{Text: "um dois três quatro"})
 	request := ask("conte")
-	request.MaxTokens, request.Stop = 100, []string{" três", "zzz"}
+	request.MaxCompletionTokens, request.Stop = 100, []string{" três", "zzz"}
 	answer, err := client(t, s).CreateChatCompletion(context.Background(), request)
 	if err != nil || answer.Choices[0].Message.Content != "um dois" || answer.Choices[0].FinishReason != "stop" {
 		t.Errorf("%+v, %v", answer.Choices, err)
+	}
+}
+
+func TestTheOldNameOfTheLimitCountsToo(t *testing.T) {
+	r := post(t, start(t, Options{}), "/chat/completions", strings.Replace(hello, "{", `{"max_tokens":3,`, 1))
+	if n := gjson.Get(r.body, "usage.completion_tokens").Int(); n == 0 || n > 3 || gjson.Get(r.body, "choices.0.finish_reason").String() != "length" {
+		t.Errorf("%s", r.body)
 	}
 }
 
