@@ -88,7 +88,8 @@ func (c *UsageCommitter) fresh(ctx context.Context, events []usage.Event) ([]usa
 	}
 	const query = `SELECT id FROM usage_events WHERE id = ANY ($1::uuid[]) AND created_at BETWEEN $2 AND $3`
 	var known []uuid.UUID
-	if err := c.s.db.SelectContext(ctx, &known, query, ids, first.UTC(), last.UTC().Add(time.Microsecond)); err != nil {
+	// PostgreSQL keeps microseconds.
+	if err := c.s.db.SelectContext(ctx, &known, query, ids, first.UTC().Truncate(time.Microsecond), last.UTC()); err != nil {
 		return nil, fmt.Errorf("look for committed events: %w", err)
 	}
 	seen := make(map[uuid.UUID]bool, len(known))
