@@ -68,17 +68,22 @@ func quote(question string) string {
 	return ""
 }
 
-// subjectOf finds what a question is about by its words; the last subject fits all.
+// subjectOf finds what most of a question's words are about; the last subject fits when none does.
 func subjectOf(question string) subject {
 	lower := strings.ToLower(question)
+	best, most := subjects[len(subjects)-1], 0
 	for _, s := range subjects {
+		found := 0
 		for _, key := range s.keys {
 			if strings.Contains(lower, key) {
-				return s
+				found++
 			}
 		}
+		if found > most {
+			best, most = s, found
+		}
 	}
-	return subjects[len(subjects)-1]
+	return best
 }
 
 func choose(random *rand.Rand, from []string) string { return from[random.IntN(len(from))] }

@@ -17,7 +17,7 @@ var subjects = []subject{
 		"Um desconto acima de 12% reduz a margem sem aumentar a conversão.",
 		"Retome os contatos parados há mais de 15 dias com uma oferta objetiva.",
 	}},
-	{"financeiro", []string{"financ", "fatura", "boleto", "nota fiscal", "imposto", "custo", "preço", "orçamento", "caixa", "pix"}, []string{
+	{"financeiro", []string{"financ", "fatura", "boleto", "nota fiscal", "imposto", "custo", "preço", "orçamento", "caixa", "pix", "cobrança"}, []string{
 		"O fluxo de caixa fica positivo a partir do dia 10, quando entram os recebíveis do cartão.",
 		"Concilie as notas fiscais com os pagamentos antes de fechar o mês.",
 		"O maior custo variável continua sendo o frete, com 23% do total.",
