@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -225,35 +226,72 @@ func TestPreviewingAPlanChangeDoesNothing(t *testing.T) {
 func TestPeriodsTileOverChangesOfBillingDay(t *testing.T) {
 	o := openOffice(t)
 	plan := o.plan("ouro", blocking(1000, 500))
-	rapid.Check(t, func(rt *rapid.T) {
+	for name, c := range map[string]struct {
+		day  int
+		zone string
+		idle time.Duration
+		want []string // where each period from the second on ends
+	}{
+		"a later day":            {15, "America/Sao_Paulo", 10 * day, []string{"2026-12-15T03:00:00Z"}},
+		"the same day":           {1, "America/Sao_Paulo", 10 * day, []string{"2027-01-01T03:00:00Z"}},
+		"another zone":           {1, "Asia/Tokyo", 10 * day, []string{"2026-12-31T15:00:00Z"}},
+		"idle over the new edge": {15, "America/Sao_Paulo", 30 * day, []string{"2026-12-15T03:00:00Z", "2027-01-15T03:00:00Z"}},
+		"idle for months":        {31, "America/Sao_Paulo", 100 * day, []string{"2026-12-31T03:00:00Z", "2027-01-31T03:00:00Z", "2027-02-28T03:00:00Z", "2027-03-31T03:00:00Z"}},
+	} {
 		o.at = time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
-		tenant := o.customer("Padaria", plan.ID)
+		tenant := o.customer(name, plan.ID)
 		_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
-		for range rapid.IntRange(1, 6).Draw(rt, "changes") {
-			caller, err := o.CallerByHash(o.ctx, secret.Hash())
-			o.must(err)
-			d := customerDraft("Padaria", plan.ID)
-			d.BillingDay = rapid.IntRange(1, 31).Draw(rt, "day")
-			d.TimeZone = rapid.SampledFrom([]string{"America/Sao_Paulo", "America/Rio_Branco", "Asia/Tokyo"}).Draw(rt, "zone")
-			_, err = o.UpdateTenant(o.ctx, tenant.ID, d)
-			o.must(err)
-			same, err := o.CallerByHash(o.ctx, secret.Hash())
-			o.must(err)
-			if same.PeriodID != caller.PeriodID || !same.PeriodEndsAt.Equal(caller.PeriodEndsAt) {
-				rt.Fatal("the change touched the period under way")
-			}
-			o.at = o.at.Add(time.Duration(rapid.IntRange(1, 100*24).Draw(rt, "hours")) * time.Hour)
-		}
-		_, err := o.CallerByHash(o.ctx, secret.Hash())
+		before, err := o.CallerByHash(o.ctx, secret.Hash())
 		o.must(err)
-		const gaps = `SELECT count(*) FROM (SELECT starts_at, lag(ends_at) OVER (ORDER BY starts_at) AS before
-			FROM billing_periods WHERE tenant_id = $1) p WHERE before IS NOT NULL AND before <> starts_at`
-		if n := o.count(gaps, tenant.ID); n != 0 {
-			rt.Fatalf("%d gaps or overlaps", n)
+		d := customerDraft(name, plan.ID)
+		d.BillingDay, d.TimeZone = c.day, c.zone
+		_, err = o.UpdateTenant(o.ctx, tenant.ID, d)
+		o.must(err)
+		same, err := o.CallerByHash(o.ctx, secret.Hash())
+		o.must(err)
+		if same.PeriodID != before.PeriodID || !same.PeriodEndsAt.Equal(before.PeriodEndsAt) {
+			t.Errorf("%s: the change touched the period under way", name)
 		}
-		const current = `SELECT count(*) FROM billing_periods WHERE tenant_id = $1 AND starts_at <= $2 AND ends_at > $2`
-		if n := o.count(current, tenant.ID, o.at); n != 1 {
-			rt.Fatalf("%d periods hold now, want 1", n)
+		o.at = o.at.Add(c.idle)
+		_, err = o.CallerByHash(o.ctx, secret.Hash())
+		o.must(err)
+		var edges []struct {
+			Start time.Time `db:"starts_at"`
+			End   time.Time `db:"ends_at"`
+		}
+		o.must(o.db.Select(&edges, `SELECT starts_at, ends_at FROM billing_periods WHERE tenant_id = $1 ORDER BY starts_at`, tenant.ID))
+		var got []string
+		for i := 1; i < len(edges); i++ {
+			if !edges[i].Start.Equal(edges[i-1].End) {
+				t.Errorf("%s: gap or overlap between %v and %v", name, edges[i-1], edges[i])
+			}
+			got = append(got, edges[i].End.UTC().Format(time.RFC3339))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: periods end at %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestThePeriodThatFollowsBeginsWhereTheLastOneEndedAndIsAMonthAtMost(t *testing.T) {
+	zones := []*time.Location{time.UTC}
+	for _, name := range []string{"America/Sao_Paulo", "America/Havana", "Asia/Kathmandu"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		zones = append(zones, zone)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		end := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "end"), 0).UTC()
+		for range 12 { // the billing day and the zone change every month
+			next := following(end, rapid.IntRange(1, 31).Draw(t, "day"), rapid.SampledFrom(zones).Draw(t, "zone"))
+			if !next.Start.Equal(end) || !next.End.After(next.Start) || next.End.Sub(next.Start) > 31*day+2*time.Hour {
+				t.Fatalf("%v follows %v", next, end)
+			}
+			end = next.End
 		}
 	})
 }
+
+const day = 24 * time.Hour
