@@ -37,7 +37,7 @@ func (s *Store) CallerByHash(ctx context.Context, hash [32]byte) (*tenancy.Calle
 	err := s.inTx(ctx, func(t *tx) error {
 		var r callerRow
 		if err := t.GetContext(ctx, &r, callerQuery, hash[:]); err != nil {
-			return known(err, "keys.error.unknown")
+			return known(err, "keys.error.not_found")
 		}
 		period, err := t.ensurePeriod(ctx, r.SubscriptionID)
 		if err != nil {
@@ -45,7 +45,7 @@ func (s *Store) CallerByHash(ctx context.Context, hash [32]byte) (*tenancy.Calle
 		}
 		// The period may just have brought a scheduled plan; read the terms that it pinned.
 		if err := t.GetContext(ctx, &r, callerQuery, hash[:]); err != nil {
-			return known(err, "keys.error.unknown")
+			return known(err, "keys.error.not_found")
 		}
 		caller = r.caller(period)
 		return nil

@@ -18,7 +18,7 @@ func (s *Store) CurrentUsage(ctx context.Context, tenantID int64) (u usage.Curre
 		var subscriptionID int64
 		const own = `SELECT id FROM subscriptions WHERE tenant_id = $1 AND scope = 'tenant' ORDER BY ended_at DESC NULLS FIRST LIMIT 1`
 		if err := t.GetContext(ctx, &subscriptionID, own, tenantID); err != nil {
-			return known(err, "tenants.error.unknown")
+			return known(err, "tenants.error.not_found")
 		}
 		period, err := t.ensurePeriod(ctx, subscriptionID)
 		if err != nil {

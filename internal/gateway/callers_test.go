@@ -33,7 +33,7 @@ func (b *book) CallerByHash(_ context.Context, hash [32]byte) (*tenancy.Caller, 
 	case err != nil:
 		return nil, err
 	case caller == nil:
-		return nil, fault.New(fault.NotFound, "keys.error.unknown")
+		return nil, fault.New(fault.NotFound, "keys.error.not_found")
 	}
 	return caller, nil
 }
