@@ -12,14 +12,21 @@ import (
 
 // chatUsage reads a usage object of chat completions; false where there is none. Cached and reasoning tokens are
 // parts, not additions.
-func chatUsage(u gjson.Result) (usage.Tokens, bool) {
-	if !u.IsObject() || !u.Get("prompt_tokens").Exists() {
-		return usage.Tokens{}, false
-	}
-	return usage.Tokens{
-		Input: u.Get("prompt_tokens").Int(), Cached: u.Get("prompt_tokens_details.cached_tokens").Int(),
-		Output: u.Get("completion_tokens").Int(), Reasoning: u.Get("completion_tokens_details.reasoning_tokens").Int(),
-	}, true
+func chatUsage(u gjson.Result) (t usage.Tokens, reported bool) {
+	u.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "prompt_tokens":
+			t.Input, reported = value.Int(), true
+		case "completion_tokens":
+			t.Output = value.Int()
+		case "prompt_tokens_details":
+			t.Cached = value.Get("cached_tokens").Int()
+		case "completion_tokens_details":
+			t.Reasoning = value.Get("reasoning_tokens").Int()
+		}
+		return true
+	})
+	return t, reported
 }
 
 // wholeUsage gives a whole answer's tokens: the provider's figure, or ours where it has none.

@@ -111,8 +111,6 @@ func (g *Gateway) hold(ctx context.Context, caller *tenancy.Caller, model *tenan
 	if r.MaxOutput == 0 {
 		want.Out, want.Elastic = model.MaxOutputTokens*r.Choices, true
 	}
-	ctx, cancel := context.WithTimeout(ctx, holdWait)
-	defer cancel()
 	h, err = g.Quota.Reserve(ctx, caller.PeriodID, want)
 	if err == nil && want.Elastic && h.Held.Out < r.Choices {
 		h.Settle(quota.Pair{})

@@ -55,6 +55,3 @@ type Gateway struct {
 	// AbortDrain is how long the provider is still read after the client has gone, for the sake of its usage figure.
 	AbortDrain time.Duration
 }
-
-// holdWait is how long a call waits for calls in flight that hold what it needs, before it is told to try again.
-const holdWait = 10 * time.Second

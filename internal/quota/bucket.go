@@ -17,6 +17,9 @@ const softRefresh = 30 * time.Second
 // leaseTimeout bounds one database call for a lease.
 const leaseTimeout = 3 * time.Second
 
+// reserveTimeout bounds how long a call waits for its tokens before it is told to try again.
+const reserveTimeout = 10 * time.Second
+
 // bucket is one period's tokens in this replica.
 type bucket struct {
 	periodID int64
@@ -42,7 +45,7 @@ type bucket struct {
 // errGone tells that a bucket was forgotten between being found and being used.
 var errGone = errors.New("bucket forgotten")
 
-// reserve holds want, leasing and waiting as needed; see Manager.Reserve.
+// reserve holds want, leasing and waiting as needed; see Manager.Reserve. Most calls do neither, and need no timer.
 func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -50,6 +53,12 @@ func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 		return Pair{}, errGone
 	}
 	b.activeAt = b.now()
+	if need := (Pair{want.In, b.outNeed(want)}); b.avail.covers(need) {
+		b.take(need)
+		return need, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reserveTimeout)
+	defer cancel()
 	for {
 		need := Pair{want.In, b.outNeed(want)}
 		if b.avail.covers(need) {

@@ -63,8 +63,8 @@ func (m *Manager) Count(ctx context.Context, periodID int64) Hold {
 	return Hold{b: b, soft: true}
 }
 
-// Reserve holds tokens of a hard period for one call. It waits, as long as ctx allows, while calls in flight hold
-// what may come back, and refuses with *Exhausted when the call cannot fit any more. Any other error means that
+// Reserve holds tokens of a hard period for one call. It waits, as long as ctx allows and at most reserveTimeout, while
+// calls in flight hold what may come back, and refuses with *Exhausted when the call cannot fit any more. Any other error means that
 // the database could not be asked.
 func (m *Manager) Reserve(ctx context.Context, periodID int64, want Want) (Hold, error) {
 	for {

@@ -1,6 +1,10 @@
 package tokenizer
 
-import "github.com/tidwall/gjson"
+import (
+	"unsafe"
+
+	"github.com/tidwall/gjson"
+)
 
 // OpenAI's published formula for chat prompts ("How to count tokens with tiktoken", openai-cookbook): every message costs
 // tokensPerMessage beside its fields, a name one more, the reply is primed with tokensPerReply. Tool definitions are
@@ -17,7 +21,7 @@ const (
 // the allowance of attachment.go, since their cost cannot be read from the request. A body that is not a JSON object
 // counts as one without messages. Fields given twice count twice.
 func CountChat(body []byte) int {
-	request := gjson.ParseBytes(body)
+	request := parse(body)
 	model := request.Get("model").String()
 	return promptTokens(request, model, encodingFor(model).count)
 }
@@ -25,8 +29,13 @@ func CountChat(body []byte) int {
 // UpperBoundChat returns a number of prompt tokens that CountChat never exceeds, without tokenizing: each text counts its
 // UTF-8 bytes, since no token is shorter than one. It needs about as long as reading the body.
 func UpperBoundChat(body []byte) int {
-	request := gjson.ParseBytes(body)
+	request := parse(body)
 	return promptTokens(request, request.Get("model").String(), func(text string) int { return len(text) })
+}
+
+// parse reads the body in place: a copy of each would be the largest part of a call's garbage.
+func parse(body []byte) gjson.Result {
+	return gjson.Parse(unsafe.String(unsafe.SliceData(body), len(body)))
 }
 
 // promptTokens walks a request and adds up what count says of each text.
