@@ -150,7 +150,7 @@ func TestRevokingEndsTheKeyAndThePlanOfItsOwnWithTheLastKey(t *testing.T) {
 		t.Fatal("the plan must go on while the new key uses it, and a second click does nothing")
 	}
 	_, err = o.CallerByHash(o.ctx, oldSecret.Hash())
-	o.refused(err, fault.NotFound, "keys.error.unknown")
+	o.refused(err, fault.NotFound, "keys.error.not_found")
 	if _, err := o.CallerByHash(o.ctx, secret.Hash()); err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func TestClosingIsFinalRevokesKeysAndEndsPlans(t *testing.T) {
 		t.Fatalf("%d subscriptions or keys outlive their tenant", n)
 	}
 	_, err := o.CallerByHash(o.ctx, secret.Hash())
-	o.refused(err, fault.NotFound, "keys.error.unknown")
+	o.refused(err, fault.NotFound, "keys.error.not_found")
 	again, err := o.Tenant(o.ctx, tenant.ID)
 	o.must(err)
 	if again.Status != tenancy.TenantClosed || again.PlanName != "Plano ouro" || again.Keys != 0 {
