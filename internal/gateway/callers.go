@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -22,11 +23,12 @@ type Directory interface {
 
 // How long what is known of a caller is believed. Changes are heard of at once; this stands behind it.
 const (
-	callerTTL   = 30 * time.Second
-	unknownTTL  = 5 * time.Second
-	awayTTL     = time.Second // while the database cannot be asked
-	maxUnknown  = 10_000      // unknown keys remembered, so that guessing keys costs us no database
-	lookupLimit = 3 * time.Second
+	callerTTL     = 30 * time.Second
+	unknownTTL    = 5 * time.Second
+	awayTTL       = time.Second // while the database cannot be asked
+	maxUnknown    = 10_000      // unknown keys remembered, so that guessing keys costs us no database
+	lookupLimit   = 3 * time.Second
+	knownPatience = time.Second // how long a known caller waits for news of itself
 )
 
 // Callers authenticates keys from memory and asks the database about those it does not know.
@@ -88,33 +90,64 @@ func (e entry) fresh(now time.Time) bool {
 	return now.Before(e.until) && (e.caller == nil || now.Before(e.caller.PeriodEndsAt))
 }
 
-// load asks the database, once for all who ask for the same key at the same time. While the database is away, what
-// was known of a caller goes on to be believed until its period ends: the quota it holds is still exact.
+// load asks the database, once for all who ask for the same key at the same time. While the database is away or does
+// not answer, what was known of a caller goes on to be believed until its period ends: the quota it holds is still exact.
 func (c *Callers) load(ctx context.Context, hash [32]byte, old entry) (entry, error) {
-	result, err, _ := c.loads.Do(string(hash[:]), func() (any, error) {
-		c.mu.RLock()
-		generation := c.generation
-		c.mu.RUnlock()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupLimit)
-		defer cancel()
-		caller, err := c.directory.CallerByHash(ctx, hash)
-		now := c.now()
-		e := entry{hash: hash, caller: caller, until: now.Add(callerTTL)}
-		switch {
-		case fault.Is(err, fault.NotFound):
-			e.caller, e.until = nil, now.Add(unknownTTL)
-		case err != nil && old.caller != nil && now.Before(old.caller.PeriodEndsAt):
-			e.caller, e.until = old.caller, now.Add(awayTTL)
-		case err != nil:
-			return entry{}, err
+	believable, patience := old.caller != nil && c.now().Before(old.caller.PeriodEndsAt), lookupLimit
+	if believable {
+		patience = knownPatience
+	}
+	flight := string(hash[:])
+	found := c.loads.DoChan(flight, func() (any, error) { return c.lookUp(ctx, hash) })
+	// The lookup's own limit does not hold where the database is reached and says nothing: drivers wait for it.
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var err error
+	select {
+	case result := <-found:
+		if err = result.Err; err == nil {
+			return result.Val.(entry), nil
 		}
-		c.keep(e, generation)
-		return e, nil
-	})
-	if err != nil {
+	case <-timer.C:
+		err = errNoAnswer
+		c.loads.Forget(flight) // who asks next must not wait for this one
+	}
+	if !believable {
 		return entry{}, err
 	}
-	return result.(entry), nil
+	c.believe(old)
+	return old, nil
+}
+
+var errNoAnswer = errors.New("the database does not answer")
+
+// lookUp asks the database and keeps what it says.
+func (c *Callers) lookUp(ctx context.Context, hash [32]byte) (entry, error) {
+	c.mu.RLock()
+	generation := c.generation
+	c.mu.RUnlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupLimit)
+	defer cancel()
+	caller, err := c.directory.CallerByHash(ctx, hash)
+	e := entry{hash: hash, caller: caller, until: c.now().Add(callerTTL)}
+	switch {
+	case fault.Is(err, fault.NotFound):
+		e.caller, e.until = nil, c.now().Add(unknownTTL)
+	case err != nil:
+		return entry{}, err
+	}
+	c.keep(e, generation)
+	return e, nil
+}
+
+// believe lets an entry live on for a moment, unless anything was heard of it meanwhile.
+func (c *Callers) believe(old entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[old.hash] == old {
+		old.until = c.now().Add(awayTTL)
+		c.known[old.hash] = old
+	}
 }
 
 func (c *Callers) keep(e entry, generation uint64) {

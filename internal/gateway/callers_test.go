@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fila-ia/filaia/internal/fault"
@@ -172,6 +173,37 @@ func TestCallersGoOnWhileTheDatabaseIsAway(t *testing.T) {
 	if _, err := callers.Authenticate(context.Background(), secret); reason(err) != DatabaseAway {
 		t.Fatalf("the new period's quota is not known: %v", err)
 	}
+}
+
+// TestCallersGoOnWhileTheDatabaseSaysNothing is about a database that is reached and does not answer: a driver then
+// waits whatever its context says.
+func TestCallersGoOnWhileTheDatabaseSaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, callers, _, secret := openBook()
+		_, _ = callers.Authenticate(context.Background(), secret)
+		thawed := make(chan struct{})
+		b.during = func() { <-thawed }
+		callers.Forget(0)
+		for range 50 {
+			start := time.Now()
+			if _, err := callers.Authenticate(context.Background(), secret); err != nil || time.Since(start) > time.Second {
+				t.Fatalf("after %s: %v", time.Since(start), err)
+			}
+		}
+		start := time.Now()
+		if _, err := callers.Authenticate(context.Background(), tenancy.NewSecret().Reveal()); reason(err) != DatabaseAway || time.Since(start) > 3*time.Second {
+			t.Fatalf("an unknown key after %s: %v", time.Since(start), err)
+		}
+		b.mu.Lock()
+		b.callers = nil // revoked meanwhile
+		b.mu.Unlock()
+		close(thawed)
+		callers.Forget(7)
+		synctest.Wait()
+		if _, err := callers.Authenticate(context.Background(), secret); reason(err) != UnknownKey {
+			t.Fatalf("revoked while the database said nothing: %v", err)
+		}
+	})
 }
 
 func TestGuessedKeysTakeBoundedMemory(t *testing.T) {
