@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,7 +48,7 @@ func Load(getenv func(string) string) (Config, error) {
 		AbortDrain:  e.duration("FILAIA_ABORT_DRAIN", 10*time.Second),
 		JSONLog:     e.choice("FILAIA_LOG", "text", "json") == "json",
 	}
-	c.PublicURL = e.web("FILAIA_PUBLIC_URL", "http://"+c.Listen)
+	c.PublicURL = e.web("FILAIA_PUBLIC_URL", "http://"+reachable(c.Listen))
 	c.SecretKey = e.secret("FILAIA_SECRET_KEY", c)
 	return c, e.err
 }
@@ -86,10 +87,23 @@ func (e *env) text(name, otherwise string) string {
 
 func (e *env) address(name, otherwise string) string {
 	value := e.text(name, otherwise)
-	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
+	_, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
 		e.fail(name, value, "host:port, such as 127.0.0.1:8080 or :8080")
 	}
 	return value
+}
+
+// reachable is where a browser on this machine finds what listens on an address, which may stand for all of them.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("localhost", port)
+	}
+	return address
 }
 
 func (e *env) folder(name, otherwise string) string {

@@ -43,6 +43,17 @@ func TestTheSecretIsMadeOnceAndOnlyItsOwnerMayRead(t *testing.T) {
 	}
 }
 
+func TestThePublicAddressIsOneThatABrowserCanOpen(t *testing.T) {
+	for listen, want := range map[string]string{
+		":8080": "http://localhost:8080", "0.0.0.0:80": "http://localhost:80", "[::]:8080": "http://localhost:8080",
+		"10.0.0.7:8080": "http://10.0.0.7:8080", "[::1]:8080": "http://[::1]:8080", "filaia.local:8080": "http://filaia.local:8080",
+	} {
+		if c, err := load(t, map[string]string{"FILAIA_LISTEN": listen}); err != nil || c.PublicURL != want {
+			t.Errorf("listening on %s: %s, want %s: %v", listen, c.PublicURL, want, err)
+		}
+	}
+}
+
 func TestABadValueIsNamedWithWhatIsAccepted(t *testing.T) {
 	key := strings.Repeat("ab", 32)
 	for name, c := range map[string]struct {
@@ -50,6 +61,8 @@ func TestABadValueIsNamedWithWhatIsAccepted(t *testing.T) {
 		want []string
 	}{
 		"listen":            {map[string]string{"FILAIA_LISTEN": "nowhere"}, []string{"FILAIA_LISTEN", "nowhere", "host:port"}},
+		"port":              {map[string]string{"FILAIA_LISTEN": "127.0.0.1:web"}, []string{"FILAIA_LISTEN", "127.0.0.1:web", "host:port"}},
+		"port too high":     {map[string]string{"FILAIA_LISTEN": ":65536"}, []string{"FILAIA_LISTEN", ":65536", "host:port"}},
 		"time zone":         {map[string]string{"FILAIA_TIME_ZONE": "Mars/Olympus"}, []string{"FILAIA_TIME_ZONE", "Mars/Olympus", "IANA"}},
 		"drain":             {map[string]string{"FILAIA_ABORT_DRAIN": "ten"}, []string{"FILAIA_ABORT_DRAIN", "ten", "10s"}},
 		"log":               {map[string]string{"FILAIA_LOG": "xml"}, []string{"FILAIA_LOG", "xml", "text or json"}},
