@@ -199,6 +199,7 @@ func TestTheOfficialSDKUnderstandsRefusals(t *testing.T) {
 	for _, step := range []string{"the provider's bad request", "the provider's bad streamed request"} {
 		run.want(step, "class", "BadRequestError", "status", 400, "code", "decimal_above_max_value", "type", invalid, "param", "temperature")
 	}
+	run.want("too large", "class", "APIError", "status", 413, "code", "request_too_large", "type", invalid)
 	run.want("broken stream", "class", "APIError", "code", "server_is_overloaded", "type", "service_unavailable_error")
 	run.want("provider away", "class", "InternalServerError", "status", 503, "code", "server_is_overloaded", "type", "service_unavailable_error")
 	for _, step := range []string{"quota", "streamed quota"} {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	v1 "github.com/fila-ia/filaia/handlers/v1"
 	"github.com/fila-ia/filaia/internal/config"
 )
 
@@ -121,7 +122,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 		workers.Go(func() error { return upkeep(working, db.Store, log) })
 	}
 	served := make(chan error, 1)
-	go func() { served <- site.app.Listener(listener) }()
+	go func() { served <- site.app.Listener(v1.Linger(listener)) }()
 	log.Info("serving", "address", listener.Addr().String(), "simulated_provider", cfg.Simulated())
 
 	select {

@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,11 +27,16 @@ type problem struct {
 	cause   error         // for the log
 }
 
+// Error is for the log. The message stays out of it: it may repeat what the caller sent.
 func (p *problem) Error() string {
-	if p.cause != nil {
-		return p.message + ": " + p.cause.Error()
+	text := cmp.Or(p.code, p.kind)
+	if p.param != "" {
+		text += " in " + p.param
 	}
-	return p.message
+	if p.cause != nil {
+		text += ": " + p.cause.Error()
+	}
+	return text
 }
 
 // invalid rejects a body; param names the field.

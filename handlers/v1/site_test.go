@@ -131,7 +131,7 @@ func (s *site) listen(api *v1.API) {
 	s.must(err)
 	s.url = "http://" + l.Addr().String() + "/v1"
 	served := make(chan error, 1)
-	go func() { served <- app.Listener(l) }()
+	go func() { served <- app.Listener(v1.Linger(l)) }()
 	s.t.Cleanup(func() {
 		if err := app.ShutdownWithTimeout(10 * time.Second); err != nil {
 			s.t.Error(err)

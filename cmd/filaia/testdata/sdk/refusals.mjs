@@ -35,6 +35,7 @@ await tell('our bad request', () => client.chat.completions.create({ ...ask, max
 await tell('our bad streamed request', () => client.chat.completions.create({ ...ask, stream: 'yes' }));
 await tell('the provider\'s bad request', () => client.chat.completions.create({ ...ask, temperature: 3 }));
 await tell('the provider\'s bad streamed request', () => client.chat.completions.create({ ...ask, temperature: 3, stream: true }));
+await tell('too large', () => client.chat.completions.create({ ...ask, metadata: { text: 'x'.repeat(33 << 20) } }));
 await tell('broken stream', async () => {
   let text = '';
   for await (const chunk of await client.chat.completions.create({ ...ask, max_tokens: 50, stream: true, user: 'corta' })) {
