@@ -58,7 +58,7 @@ func (i *install) postgresRuns() bool {
 	return err == nil
 }
 
-const password = "canário-senha-Xk29"
+const password = "canary-senha-Xk29"
 
 // everyCommand runs each command as scripts do, and holds the JSON to what is documented.
 func everyCommand(t *testing.T, i *install) {

@@ -46,7 +46,7 @@ func openCore(ctx context.Context, cfg config.Config, db *database, provider gat
 	})
 	spool, err := ledger.Open(filepath.Join(cfg.DataDir, "spool"), ledger.Options{Sink: sink, Log: log})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("FILAIA_DATA_DIR: %w; each server needs a folder of its own, which it may write", err)
 	}
 	c := &core{ledger: spool, quota: manager}
 	if err := c.recover(ctx, leases, log); err != nil {

@@ -34,6 +34,9 @@ func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*da
 	var err error
 	if db.Store, err = store.Open(ctx, db.dsn); err != nil {
 		db.stopLocal(log)
+		if db.local == nil {
+			err = fmt.Errorf("DATABASE_URL: %w", err)
+		}
 		return nil, err
 	}
 	return db, nil
