@@ -89,7 +89,6 @@ func (w *walk) publishesAPlan() {
 	w.click(`label:has([name=overage][value=block])`)
 	w.follow("[name=publish]", `/plans/\d+`)
 	w.shows("main", "Essencial", "R$ 1.234,56", "20 mil", "2 mil", "Bloqueia")
-	w.shows(".toasts", "Essencial")
 	w.plan = w.path()
 }
 
