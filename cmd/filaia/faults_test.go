@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fila-ia/filaia/internal/openaitest"
 )
@@ -141,7 +143,9 @@ func TestASecondServerOnADataFolderIsRefusedAndTheFirstUnharmed(t *testing.T) {
 	tenant, key := i.customer("um", "--input-tokens", "100000", "--output-tokens", "100000", "--overage", "block")
 	measure(t, s, key, question)
 
-	cmd := exec.Command(binary, "serve")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "serve")
 	cmd.Env = append(i.env, "FILAIA_LISTEN="+freeAddress(t))
 	out, err := cmd.CombinedOutput()
 	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	_ "time/tzdata" // periods run in tenants' zones, also where the system knows none
 
 	"github.com/fila-ia/filaia/internal/config"
@@ -22,11 +23,35 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], world{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
-	stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, os.Args[1:], world{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr})
+	}()
+	err := await(ctx, stop, ended, stopTime)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "filaia: "+oneLine(err))
 		os.Exit(1)
+	}
+}
+
+// stopTime is what a command gets to end after a signal: longer than all the waits of a stop together.
+const stopTime = 90 * time.Second
+
+// await gives what a command ended with. After a first signal the command has limit to end by itself, because a
+// database that says nothing would hold it for ever; a second signal ends the process at once.
+func await(ctx context.Context, restoreSignals func(), ended <-chan error, limit time.Duration) error {
+	defer restoreSignals()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	restoreSignals()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("not everything ended within %s of the signal; what was not committed is in the spool for the next start", limit)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -192,6 +193,40 @@ func (i *install) freeze() (thaw func()) {
 		i.t.Fatalf("stopped %v: %v", stopped, err)
 	}
 	return thawed
+}
+
+// TestASecondSignalEndsAServerThatWaitsForPostgreSQL is about what was answered and could not be committed.
+func TestASecondSignalEndsAServerThatWaitsForPostgreSQL(t *testing.T) {
+	p := provider(t, openaitest.Options{Latency: 10 * time.Millisecond})
+	i := newInstall(t, p.URL())
+	s := i.serve()
+	tenant, key := s.customer("teimosia", "--input-tokens", "100000000", "--output-tokens", "100000000", "--overage", "block")
+	calls := s.startTraffic(key, 16)
+	calls.more(100)
+	thaw := s.freeze()
+	calls.more(200)
+	calls.stop()
+	eventually(t, "the server ends", func() bool {
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-s.ended:
+			return true
+		default:
+			return false
+		}
+	})
+	thaw()
+	calls.settled(i.serve(), tenant, p)
+}
+
+func TestAStopEndsThoughTheCommandDoesNot(t *testing.T) {
+	ctx, signal := context.WithCancel(t.Context())
+	restored := 0
+	signal()
+	err := await(ctx, func() { restored++ }, make(chan error), time.Millisecond)
+	if err == nil || restored == 0 || !strings.Contains(err.Error(), "spool") {
+		t.Fatalf("signals given back %d times: %v", restored, err)
+	}
 }
 
 // TestAStopLetsStreamsEnd stops the server while streams are under way.
