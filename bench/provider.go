@@ -18,7 +18,10 @@ const (
 	streamPieces = streamChunks - 3 // beside the text: role, end, usage
 	streamEvents = streamChunks + 1 // [DONE]
 	chunkPause   = 20 * time.Millisecond
-	answerText   = "Hoje temos pão francês, pão de queijo e broa de milho, e a loja fica aberta até as 20h. " +
+
+	promptTokens     = 71
+	completionTokens = 53
+	answerText       = "Hoje temos pão francês, pão de queijo e broa de milho, e a loja fica aberta até as 20h. " +
 		"Os seus 30 pãezinhos ficam reservados para amanhã a partir das 6h."
 )
 
@@ -33,7 +36,7 @@ const (
 func providerRole(in io.Reader, out io.Writer) error {
 	var latency atomic.Int64
 	p, err := openaitest.New(openaitest.Options{
-		Fixed: &openaitest.Fixed{PromptTokens: 71, CompletionTokens: 53, Body: answerText, Chunks: streamPieces, ChunkPause: chunkPause},
+		Fixed: &openaitest.Fixed{PromptTokens: promptTokens, CompletionTokens: completionTokens, Body: answerText, Chunks: streamPieces, ChunkPause: chunkPause},
 		Group: openaitest.ByKey,
 		Script: func(*openaitest.Request) openaitest.Behaviour {
 			return openaitest.Behaviour{Delay: time.Duration(latency.Load())}

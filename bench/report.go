@@ -11,11 +11,11 @@ import (
 
 // report is what was measured.
 type report struct {
-	Date   time.Time `json:"date"`
-	CPUs   int       `json:"cpus"`
-	Rounds int       `json:"rounds"` // every figure is the median of so many
-	Rows   []*row    `json:"rows"`
-	Books  books     `json:"books"`
+	Date  time.Time `json:"date"`
+	CPUs  int       `json:"cpus"`
+	Busy  bool      `json:"busy"` // others used the machine meanwhile
+	Rows  []*row    `json:"rows"`
+	Books books     `json:"books"`
 }
 
 // row is one figure of both sides and how they compare.
@@ -26,6 +26,7 @@ type row struct {
 	Gateway  float64 `json:"gateway"`
 	Compared float64 `json:"compared"` // what the target is for: a ratio, a difference, or the gateway's figure
 	Kind     string  `json:"kind"`     // which of them
+	Rounds   int     `json:"rounds"`   // whose median the figures are
 	Target   string  `json:"target,omitempty"`
 	Missed   bool    `json:"missed"`
 }
@@ -41,19 +42,21 @@ func (r *report) add(one row) *row {
 	return &one
 }
 
-// ratio adds a figure of which the gateway's multiple of the baseline counts.
-func (r *report) ratio(name, unit string, baseline, gateway float64) *row {
-	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway / baseline, Kind: kindRatio})
+// ratio adds a figure of which the gateway's multiple of the baseline counts; medians of the rounds.
+func (r *report) ratio(name, unit string, both pair, of func(sample) float64) *row {
+	baseline, gateway := both.proxy.median(of), both.gateway.median(of)
+	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway / baseline, Kind: kindRatio, Rounds: len(both.proxy)})
 }
 
-// added adds a figure of which the difference counts.
-func (r *report) added(name, unit string, baseline, gateway float64) *row {
-	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway - baseline, Kind: kindAdded})
+// added adds a figure of which the difference counts; medians of the rounds.
+func (r *report) added(name, unit string, both pair, of func(sample) float64) *row {
+	baseline, gateway := both.proxy.median(of), both.gateway.median(of)
+	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway - baseline, Kind: kindAdded, Rounds: len(both.proxy)})
 }
 
 // plain adds a figure that counts as it is.
 func (r *report) plain(name, unit string, baseline, gateway float64) *row {
-	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway, Kind: kindPlain})
+	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway, Kind: kindPlain, Rounds: 1})
 }
 
 func (one *row) atMost(limit float64) {
@@ -134,9 +137,12 @@ func (r *report) print(w io.Writer) error {
 		verdict = "MISSED"
 	}
 	b := r.Books
-	_, err := fmt.Fprintf(w, "\n%d calls answered, %d by the provider, %d recorded; %d tokens, %d, %d: %s\n%d CPUs, medians of %d rounds, %s\n",
+	_, err := fmt.Fprintf(w, "\n%d calls answered, %d by the provider, %d recorded; %d tokens, %d, %d: %s\n%d CPUs, medians of alternating rounds, %s\n",
 		b.Answered.Calls, b.Provider.Calls, b.Recorded.Calls, b.Answered.Tokens, b.Provider.Tokens, b.Recorded.Tokens, verdict,
-		r.CPUs, r.Rounds, r.Date.Format(time.DateOnly))
+		r.CPUs, r.Date.Format(time.DateOnly))
+	if err == nil && r.Busy {
+		_, err = fmt.Fprintln(w, "The machine was busy with other things: even the bare proxy's p99 is far above the provider's time. Times say little.")
+	}
 	return err
 }
 

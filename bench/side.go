@@ -19,7 +19,7 @@ type side struct {
 
 // sample is one round of one load on one side.
 type sample struct {
-	ownCPU, allCPU float64 // ms a call; all: the database, too
+	ownCPU, allCPU float64 // ms a call; all: with the gateway's database
 	perSecond      float64
 	p50, p99       float64 // ms until the last byte
 	firstByteP99   float64 // ms
@@ -55,6 +55,9 @@ func (s *side) measure(ctx context.Context, spec loadSpec) (sample, error) {
 
 // series is the rounds of one load on one side.
 type series []sample
+
+// pair is the rounds of one load on both sides.
+type pair struct{ proxy, gateway series }
 
 // median takes one figure of each round.
 func (s series) median(figure func(sample) float64) float64 {

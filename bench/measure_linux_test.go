@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tiny runs every kind of load once: enough to see that all of it still works, too little to measure anything.
+var tiny = sizes{
+	rounds: 1, warmup: 20, calls: 500, connections: 16, steadyFor: 200 * time.Millisecond,
+	openRounds: 1, openRate: 200, openCalls: 60, latency: 5 * time.Millisecond,
+	streamRounds: 1, streams: 20, atOnce: 10,
+}
+
+func TestMeasureCountsEveryCallAndTokenThreeTimesAlike(t *testing.T) {
+	r, err := measure(t.Context(), tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Books.err(); err != nil {
+		t.Error(err)
+	}
+	// The calls at a steady rate come on top: how many depends on the machine.
+	if least := int64(tiny.warmup + tiny.calls + tiny.openCalls + tiny.streams); r.Books.Answered.Calls <= least {
+		t.Errorf("%d calls were answered, want more than %d", r.Books.Answered.Calls, least)
+	}
+	if tokens := r.Books.Answered.Calls * (promptTokens + completionTokens); r.Books.Answered.Tokens != tokens {
+		t.Errorf("%d tokens were answered, want %d", r.Books.Answered.Tokens, tokens)
+	}
+	for _, one := range r.Rows {
+		if strings.Contains(one.Name, "p99") || strings.Contains(one.Name, "memory") {
+			if one.Baseline <= 0 || one.Gateway <= 0 {
+				t.Errorf("%s: %v and %v", one.Name, one.Baseline, one.Gateway)
+			}
+		}
+	}
+	if t.Failed() {
+		_ = r.print(t.Output())
+	}
+}
+
+func TestFamilyCPUCountsChildrenThatHaveEnded(t *testing.T) {
+	before, err := familyCPU(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := startServer(roleProvider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := loadSpec{Address: s.address, Key: "k", Connections: 8, Calls: 3000}
+	if r, err := load(t.Context(), spec); err != nil {
+		t.Fatal(r, err)
+	}
+	s.stop()
+	own, err := cpu(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := familyCPU(os.Getpid()); err != nil || after-before < 2*tick || after <= own {
+		t.Errorf("before %v, after %v, this process alone %v: %v", before, after, own, err)
+	}
+}
