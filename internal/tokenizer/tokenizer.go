@@ -12,6 +12,10 @@ package tokenizer
 
 import "strings"
 
+// LongestToken is the length in bytes of the longest token of either vocabulary. A text of n bytes has at least
+// n/LongestToken tokens, rounded up, so that one far too long can be refused without counting it.
+const LongestToken = 128
+
 // Count returns the number of tokens of text for model. It takes time linear in the text (n log n within one unbroken run
 // of letters) and is never more than len(text). Bytes that are not UTF-8 are counted, too.
 func Count(model, text string) int {

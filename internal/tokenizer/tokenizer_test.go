@@ -53,6 +53,30 @@ func TestCountIsAtMostTheBytes(t *testing.T) {
 	})
 }
 
+func TestNoTokenIsLongerThanLongestToken(t *testing.T) {
+	for name, e := range map[string]*encoding{"o200k": o200k(), "cl100k": cl100k()} {
+		longest := 0
+		for token := range e.ranks {
+			longest = max(longest, len(token))
+		}
+		if longest != LongestToken {
+			t.Errorf("%s has a token of %d bytes", name, longest)
+		}
+	}
+}
+
+func TestCountIsAtLeastTheBytesByTheLongestToken(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		unit := rapid.SampledFrom([]string{" ", "-", "=", "a", "\n", "é", "*", "\t"}).Draw(t, "unit")
+		text := strings.Repeat(unit, rapid.IntRange(0, 600).Draw(t, "times")) + rapid.String().Draw(t, "rest")
+		for _, model := range []string{"gpt-4o", "gpt-4"} {
+			if n := Count(model, text); n*LongestToken < len(text) {
+				t.Fatalf("%s: %d tokens in %d bytes", model, n, len(text))
+			}
+		}
+	})
+}
+
 func TestLongRunsMergeAsShortOnesDo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		piece := rapid.StringOfN(rapid.SampledFrom([]rune("abcdeé-=漢 \n")), 2, scanLimit, scanLimit).Draw(t, "piece")
