@@ -17,9 +17,9 @@ const (
 )
 
 // CountChat returns the prompt tokens of a raw chat-completions request body: exact for text messages; for tool
-// definitions, tool calls and response schemas the tokens of their raw JSON, an upper bound; for images, audio and files
-// the allowance of attachment.go, since their cost cannot be read from the request. A body that is not a JSON object
-// counts as one without messages. Fields given twice count twice.
+// definitions, tool calls, response schemas and fields that are not known the tokens of their raw JSON, an upper bound; for
+// images, audio, files and web searches the allowance of attachment.go, since their cost cannot be read from the request.
+// A body that is not a JSON object counts as one without messages. Fields given twice count twice.
 func CountChat(body []byte) int {
 	request := parse(body)
 	model := request.Get("model").String()
@@ -38,80 +38,110 @@ func parse(body []byte) gjson.Result {
 	return gjson.Parse(unsafe.String(unsafe.SliceData(body), len(body)))
 }
 
-// promptTokens walks a request and adds up what count says of each text.
-func promptTokens(request gjson.Result, model string, count func(string) int) int {
-	total := tokensPerReply
-	if !request.IsObject() {
-		return total
-	}
-	request.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
-		case "messages":
-			value.ForEach(func(_, message gjson.Result) bool {
-				if message.IsObject() {
-					total += messageTokens(message, model, count)
-				}
-				return true
-			})
-		case "tools", "functions":
-			total += tokensPerToolList + count(value.Raw)
-		case "response_format":
-			total += count(value.Raw)
-		}
+// costsNothing tells the fields of a request that steer the answer and are not shown to the model. Whatever is not listed
+// counts, because the hold must cover what providers will think of next.
+func costsNothing(field string) bool {
+	switch field {
+	case "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "stop", "seed", "modalities", "audio",
+		"temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs",
+		"parallel_tool_calls", "reasoning_effort", "verbosity", "service_tier", "store", "metadata", "user",
+		"safety_identifier", "prompt_cache_key", "prompt_cache_retention":
 		return true
-	})
-	return total
+	}
+	return false
 }
 
-// messageTokens counts one message: its texts, and the JSON of anything else in it, such as tool calls.
-func messageTokens(message gjson.Result, model string, count func(string) int) int {
-	total := tokensPerMessage
+// prompt adds up what count says of each text of a request.
+type prompt struct {
+	model string
+	count func(string) int
+	total int
+	files int
+}
+
+// promptTokens walks a request.
+func promptTokens(request gjson.Result, model string, count func(string) int) int {
+	p := &prompt{model: model, count: count, total: tokensPerReply}
+	if request.IsObject() {
+		request.ForEach(func(key, value gjson.Result) bool {
+			p.addField(key.Str, value)
+			return true
+		})
+	}
+	return p.total + filesAllowance(model, p.files)
+}
+
+func (p *prompt) addField(field string, value gjson.Result) {
+	switch {
+	case costsNothing(field) || value.Raw == "null": // null is as good as not given
+	case field == "messages":
+		value.ForEach(func(_, message gjson.Result) bool {
+			p.addMessage(message)
+			return true
+		})
+	case field == "tools" || field == "functions":
+		p.total += tokensPerToolList + p.count(value.Raw)
+	case field == "web_search_options":
+		p.total += webSearchAllowance + p.count(value.Raw)
+	default:
+		p.total += p.count(value.Raw)
+	}
+}
+
+// addMessage counts one message: its texts, and the JSON of anything else in it, such as tool calls.
+func (p *prompt) addMessage(message gjson.Result) {
+	if !message.IsObject() {
+		p.total += p.count(message.Raw)
+		return
+	}
+	p.total += tokensPerMessage
 	message.ForEach(func(key, value gjson.Result) bool {
 		switch {
 		case key.Str == "content" && value.IsArray():
 			value.ForEach(func(_, part gjson.Result) bool {
-				total += partTokens(part, model, count)
+				p.addPart(part)
 				return true
 			})
 		case key.Str == "audio" && value.IsObject():
-			total += audioReference
-		case value.Type == gjson.String:
-			total += count(value.Str)
-		case value.IsObject() || value.IsArray():
-			total += count(value.Raw)
+			p.total += audioReference
+		case value.Type == gjson.String || value.IsObject() || value.IsArray():
+			p.addText(value)
 		}
 		if key.Str == "name" {
-			total += tokensPerName
+			p.total += tokensPerName
 		}
 		return true
 	})
-	return total
 }
 
-// partTokens counts one element of a content array. It goes by the fields that are there, not by "type", so that no
+// addPart counts one element of a content array. It goes by the fields that are there, not by "type", so that no
 // contradiction between the two hides a cost.
-func partTokens(part gjson.Result, model string, count func(string) int) int {
+func (p *prompt) addPart(part gjson.Result) {
 	if !part.IsObject() {
-		return count(part.Raw)
+		p.total += p.count(part.Raw)
+		return
 	}
-	total := 0
 	part.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
 		case "type":
 		case "image_url":
-			total += imageAllowance(model, value.Get("detail").String())
+			p.total += imageAllowance(p.model, lowDetail(value))
 		case "input_audio":
-			total += audioAllowance(len(value.Get("data").Raw))
+			p.total += audioAllowance(audioBytes(value))
 		case "file":
-			total += fileAllowance
+			p.files++
 		default: // text, refusal, and what is not known yet
-			if value.Type == gjson.String {
-				total += count(value.Str)
-			} else {
-				total += count(value.Raw)
-			}
+			p.addText(value)
 		}
 		return true
 	})
-	return total
+}
+
+// addText counts what a string says, or the JSON of anything else.
+func (p *prompt) addText(value gjson.Result) {
+	if value.Type == gjson.String {
+		p.total += p.count(value.Str)
+	} else {
+		p.total += p.count(value.Raw)
+	}
 }

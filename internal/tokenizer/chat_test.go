@@ -49,7 +49,17 @@ func TestCountChatCountsEachKindOfField(t *testing.T) {
 		"image as text":   {message(`,"content":[{"type":"text","text":"","image_url":{"url":"https://e.com/a.png"}}]`), 1445},
 		"file by id":      {message(`,"content":[{"type":"file","file":{"file_id":"file-1"}}]`), fileAllowance},
 		"audio":           {message(`,"content":[{"type":"input_audio","input_audio":{"data":"` + strings.Repeat("A", 6400) + `","format":"mp3"}}]`), 101},
+		"audio twice":     {message(`,"content":[{"type":"input_audio","input_audio":{"data":"","data":"` + strings.Repeat("A", 6400) + `"}}]`), 101},
+		"detail twice":    {message(`,"content":[{"type":"image_url","image_url":{"detail":"low","url":"https://e.com/a.png","detail":"high"}}]`), 1445},
+		"detail twice, 2": {message(`,"content":[{"type":"image_url","image_url":{"detail":"high","detail":"low"}}]`), 1445},
+		"low twice":       {message(`,"content":[{"type":"image_url","image_url":{"detail":"low","detail":"low"}}]`), 85},
+		"no such detail":  {message(`,"content":[{"type":"image_url","image_url":{"detail":["low"]}}]`), 1445},
+		"a bare image":    {message(`,"content":[{"type":"image_url","image_url":"https://e.com/a.png"}]`), 1445},
+		"many files":      {message(`,"content":[{"file":{}},{"file":{}},{"file":{}}]`), 128_000},
 		"an audio answer": {message(`,"audio":{"id":"audio_1"}`), audioReference},
+		"not a message":   {CountChat([]byte(`{"model":"gpt-4o","messages":["uma frase"]}`)), 3 + Count(model, `"uma frase"`)},
+		"not a list":      {CountChat([]byte(`{"model":"gpt-4o","messages":"uma frase"}`)), 3 + Count(model, `"uma frase"`)},
+		"no tools":        {CountChat([]byte(`{"model":"gpt-4o","tools":null,"prediction":null}`)), 3},
 		"messages twice":  {CountChat([]byte(`{"messages":[{}],"messages":[{}]}`)), 9},
 		"tools":           {CountChat([]byte(`{"model":"gpt-4o","tools":[{"type":"function"}]}`)), 3 + 12 + Count(model, `[{"type":"function"}]`)},
 	} {
@@ -59,12 +69,55 @@ func TestCountChatCountsEachKindOfField(t *testing.T) {
 	}
 }
 
+func TestCountChatCountsWhatIsNotKnownToCostNothing(t *testing.T) {
+	const model = "gpt-4o"
+	for _, text := range []string{`{"type":"content","content":"O texto que já se conhece."}`, `["um","dois"]`, `"texto"`, `12`} {
+		for _, field := range []string{"prediction", "documents", "tool_choice", "function_call", "response_format", "novo", "pred\u0069ction", ""} {
+			body := fmt.Appendf(nil, `{"model":"gpt-4o","%s":%s}`, field, text)
+			if got, want := CountChat(body), 3+Count(model, text); got != want {
+				t.Errorf("%s: %d tokens, want %d", body, got, want)
+			}
+			if got, want := UpperBoundChat(body), 3+len(text); got != want {
+				t.Errorf("%s: bound %d, want %d", body, got, want)
+			}
+		}
+		search := fmt.Appendf(nil, `{"model":"gpt-4o","web_search_options":%s}`, text)
+		if got, want := CountChat(search), 3+8_000+Count(model, text); got != want {
+			t.Errorf("a web search: %d tokens, want %d", got, want)
+		}
+		for _, field := range free {
+			body := fmt.Appendf(nil, `{"model":"gpt-4o",%q:%s}`, field, text)
+			if count, bound := CountChat(body), UpperBoundChat(body); count != 3 || bound != 3 {
+				t.Errorf("%s: %d tokens, bound %d", body, count, bound)
+			}
+		}
+	}
+}
+
+// free is what OpenAI's reference describes as steering the answer.
+var free = []string{
+	"stream", "stream_options", "temperature", "top_p", "n", "max_tokens", "max_completion_tokens", "stop", "seed", "user", "metadata",
+	"store", "service_tier", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "parallel_tool_calls",
+	"reasoning_effort", "verbosity", "modalities", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "audio",
+}
+
+func TestFilesShareTheModelsWindow(t *testing.T) {
+	for model, want := range map[string][3]int{ // by the number of files
+		"gpt-4o": {0, 128_000, 128_000}, "o3-2025-04-16": {0, 128_000, 200_000}, "gpt-5": {0, 128_000, 400_000},
+		"gpt-4.1-nano": {0, 128_000, 1_047_576}, "gemini-2.5-pro": {0, 128_000, 1_047_576},
+	} {
+		if got := [3]int{filesAllowance(model, 0), filesAllowance(model, 1), filesAllowance(model, 9)}; got != want {
+			t.Errorf("%s: %v tokens, want %v", model, got, want)
+		}
+	}
+}
+
 func TestImageAllowanceFollowsTheModel(t *testing.T) {
 	for model, want := range map[string]int{
 		"gpt-4.1-nano": 3_779, "gpt-4.1-nano-2025-04-14": 3_779, "gpt-4.1": 1_445, "gpt-4o": 1_445, "gpt-4o-2024-08-06": 1_445,
 		"gpt-4o-mini": 48_169, "ft:gpt-4o-mini:acme::1": 48_169, "openai/gpt-5": 1_190, "o4-mini": 2_642, "llava": 48_169, "gpt-5.4": 48_169,
 	} {
-		if got := imageAllowance(model, "auto"); got != want {
+		if got := imageAllowance(model, false); got != want {
 			t.Errorf("%s: %d tokens, want %d", model, got, want)
 		}
 	}
@@ -82,16 +135,25 @@ func chatBody(t *rapid.T) []byte {
 			part[field] = rapid.OneOf(
 				rapid.Map(text, func(s string) any { return s }),
 				rapid.Map(text, func(s string) any { return map[string]any{"url": s, "data": s, "detail": "low"} }),
+				rapid.Map(text, func(s string) any {
+					twice, _ := json.Marshal(s)
+					return json.RawMessage(fmt.Sprintf(`{"detail":%s,"data":%[1]s,"detail":"low","data":%[1]s}`, twice))
+				}),
 			).Draw(t, "value")
 			return part
 		}), 0, 4), func(parts []map[string]any) any { return parts }),
 	)
 	message := rapid.MapOfN(rapid.SampledFrom([]string{"role", "content", "name", "tool_calls", "audio", "refusal", "é"}), value, 0, 5)
-	body, err := json.Marshal(map[string]any{
+	request := rapid.MapOfN(rapid.SampledFrom(append([]string{"prediction", "documents", "web_search_options", "tool_choice", "response_format", "é"}, free...)),
+		value, 0, 6).Draw(t, "others")
+	for field, v := range map[string]any{
 		"model":    rapid.SampledFrom([]string{"gpt-4o", "gpt-4", "gpt-4o-mini", "x"}).Draw(t, "model"),
 		"messages": rapid.SliceOfN(message, 0, 6).Draw(t, "messages"),
 		"tools":    value.Draw(t, "tools"),
-	})
+	} {
+		request[field] = v
+	}
+	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
