@@ -63,6 +63,7 @@ CREATE TABLE quota_leases (
     leased_in  bigint NOT NULL DEFAULT 0 CHECK (leased_in >= 0),
     leased_out bigint NOT NULL DEFAULT 0 CHECK (leased_out >= 0),
     seen_at    timestamptz NOT NULL,
+    returned   uuid, -- the last hand-back, so that one whose answer was lost may come again
     PRIMARY KEY (period_id, replica)
 );
 CREATE INDEX quota_leases_replica ON quota_leases (replica);

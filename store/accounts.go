@@ -26,7 +26,8 @@ type account struct {
 	OwnOut       int64 `db:"own_out"`
 
 	added     quota.Pair // by this batch
-	uncovered quota.Pair // not drawn from this replica's lease
+	held      quota.Pair // the part of it whose calls held tokens of the lease
+	uncovered quota.Pair // the part of held that the lease did not cover
 }
 
 // lockAccounts locks the buckets of the events in order of id, then this replica's leases on them.
@@ -76,6 +77,10 @@ func charge(events []usage.Event, accounts map[int64]*account) []int64 {
 		charges[i] = above * a.OveragePrice
 		a.added.In += e.Tokens.Input
 		a.added.Out += e.Tokens.Output
+		if e.Held {
+			a.held.In += e.Tokens.Input
+			a.held.Out += e.Tokens.Output
+		}
 	}
 	for _, a := range accounts {
 		a.settle()
@@ -89,25 +94,25 @@ func excess(used, tokens, limit int64) int64 {
 }
 
 func (a *account) settle() {
-	if a.Hard {
-		a.uncovered.In = draw(a.added.In, a.LimitIn, a.UsedIn, &a.LeasedIn, &a.OwnIn, &a.OverrunIn)
-		a.uncovered.Out = draw(a.added.Out, a.LimitOut, a.UsedOut, &a.LeasedOut, &a.OwnOut, &a.OverrunOut)
-	}
+	a.uncovered.In = a.draw(a.added.In, a.held.In, a.LimitIn, a.UsedIn, &a.LeasedIn, &a.OwnIn, &a.OverrunIn)
+	a.uncovered.Out = a.draw(a.added.Out, a.held.Out, a.LimitOut, a.UsedOut, &a.LeasedOut, &a.OwnOut, &a.OverrunOut)
 	a.UsedIn += a.added.In
 	a.UsedOut += a.added.Out
 }
 
-// draw takes tokens from the replica's lease; what that does not cover comes from what is free, and what even that
-// does not cover is overrun. It gives what the lease did not cover.
-func draw(tokens, limit, used int64, leased, own, overrun *int64) (uncovered int64) {
-	drawn := min(tokens, *own)
+// draw takes tokens from the replica's lease as far as their calls held them there, which under another plan they may
+// not have. In a hard period the rest comes from what is free, and what even that does not cover is overrun. It gives
+// the held tokens that the lease did not cover.
+func (a *account) draw(tokens, held, limit, used int64, leased, own, overrun *int64) (uncovered int64) {
+	drawn := min(held, *own)
 	*own -= drawn
 	*leased -= drawn
-	uncovered = tokens - drawn
-	// used still lacks the drawn tokens, which were leased until now: together they take no free ones.
-	free := max(limit-(used-*overrun)-drawn-*leased, 0)
-	*overrun += max(uncovered-free, 0)
-	return uncovered
+	if a.Hard {
+		// used still lacks the drawn tokens, which were leased until now: together they take no free ones.
+		free := max(limit-(used-*overrun)-drawn-*leased, 0)
+		*overrun += max(tokens-drawn-free, 0)
+	}
+	return held - drawn
 }
 
 func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[int64]*account) error {

@@ -64,7 +64,7 @@ func (s *shop) call(in, out int64) usage.Event {
 	id := uuid.Must(uuid.NewV7())
 	sec, nsec := id.Time().UnixTime()
 	return usage.Event{
-		ID: id, CreatedAt: time.Unix(sec, nsec).UTC(), TenantID: s.tenant.ID, KeyID: s.key.ID, PeriodID: s.caller.PeriodID,
+		ID: id, CreatedAt: time.Unix(sec, nsec).UTC(), TenantID: s.tenant.ID, KeyID: s.key.ID, PeriodID: s.caller.PeriodID, Held: s.caller.Hard(),
 		Model: "gpt-4.1-nano", Endpoint: "chat.completions", HTTPStatus: 200, Tokens: usage.Tokens{Input: in, Output: out}, CostUSD: 7,
 	}
 }
@@ -157,6 +157,89 @@ func TestTokensBeyondTheLimitAreOverrunNeverLostAndNeverNegative(t *testing.T) {
 		t.Fatalf("uncovered %v", uncovered)
 	}
 	s.audit(t)
+}
+
+// TestAPlanThatTurnsHardUnderCallsPassesNoLimit: a call that held nothing is committed when the period has become hard.
+func TestAPlanThatTurnsHardUnderCallsPassesNoLimit(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	ctx := context.Background()
+	manager := quota.NewManager(s.Leases("replica"), discard(), time.Now)
+	hold, err := manager.Reserve(ctx, s.caller.PeriodID, quota.Want{In: 10, Out: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold.Settle(quota.Pair{})
+	e := s.call(400, 400)
+	e.Held = false
+	if err := s.UsageCommitter("replica", manager.Uncovered).CommitUsage(ctx, []usage.Event{e}); err != nil {
+		t.Fatal(err)
+	}
+	var admitted int64
+	for {
+		hold, err := manager.Reserve(ctx, s.caller.PeriodID, quota.Want{In: 10, Out: 10})
+		if err != nil {
+			break
+		}
+		hold.Settle(hold.Held)
+		admitted += 10
+	}
+	if admitted != 600 {
+		t.Fatalf("%d tokens admitted beside 400 that were used, of 1000", admitted)
+	}
+}
+
+func TestTheLeasesOfSilentReplicasAreReaped(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	ctx := context.Background()
+	for _, replica := range []string{"alive", "dead"} {
+		if _, err := s.Leases(replica).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.bucket(t).LeasedIn
+	later := New(s.DB(), func() time.Time { return time.Now().Add(leaseGrace + time.Minute) })
+	if err := later.Leases("alive").Heartbeat(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := later.ReapLeases(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after := s.bucket(t).LeasedIn; after == 0 || after >= before {
+		t.Fatalf("leased %d before and %d after", before, after)
+	}
+	s.audit(t)
+}
+
+func TestAHandBackThatComesAgainChangesNothing(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	ctx, leases, id := context.Background(), s.Leases("replica"), uuid.New()
+	if _, err := leases.Lease(ctx, s.caller.PeriodID, quota.Pair{In: 300, Out: 300}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := leases.Return(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b := s.bucket(t); b.LeasedIn != 200 || b.LeasedOut != 200 {
+		t.Fatalf("%+v", b)
+	}
+	s.audit(t)
+}
+
+func TestANeedThatIsNotFreeGetsNothing(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	g, err := s.Leases("a").Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 10, Out: 5000})
+	if err != nil || g.Granted != (quota.Pair{}) || g.Free != (quota.Pair{In: 1000, Out: 1000}) {
+		t.Fatalf("%+v %v", g, err)
+	}
+	if _, err := s.Leases("a").Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 400, Out: 400}); err != nil {
+		t.Fatal(err)
+	}
+	g, err = s.Leases("b").Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 700, Out: 1})
+	if err != nil || g.Granted != (quota.Pair{}) || g.Others != (quota.Pair{In: 400, Out: 400}) {
+		t.Fatalf("%+v %v", g, err)
+	}
 }
 
 func TestChargeCountsExactlyTheTokensAboveThePlan(t *testing.T) {
@@ -276,18 +359,19 @@ func TestDrawNeverPassesTheLimitAndLosesNothing(t *testing.T) {
 		own := rapid.Int64Range(0, leased).Draw(t, "own")
 		past := rapid.Int64Range(0, 100).Draw(t, "overrun")
 		tokens := rapid.Int64Range(0, 3000).Draw(t, "tokens")
+		held := rapid.Int64Range(0, tokens).Draw(t, "held")
 		l, o, over := leased, own, past
-		uncovered := draw(tokens, limit, used+past, &l, &o, &over)
+		uncovered := (&account{Hard: true}).draw(tokens, held, limit, used+past, &l, &o, &over)
 		if o < 0 || l < 0 || l < o || leased-l != own-o || over < past {
 			t.Fatalf("lease %d of %d, overrun %d", o, l, over)
 		}
 		if used+past+tokens-over+l > limit {
 			t.Fatalf("used %d - overrun %d + leased %d > limit %d", used+past+tokens, over, l, limit)
 		}
-		if uncovered != max(0, tokens-own) {
+		if uncovered != max(0, held-own) {
 			t.Fatalf("uncovered %d", uncovered)
 		}
-		if tokens <= limit-used-(leased-own) && over != past {
+		if tokens-(own-o) <= limit-used-leased && over != past {
 			t.Fatalf("overrun although it fits")
 		}
 	})

@@ -36,6 +36,7 @@ const (
 	closed       = kind(2)
 	streamed     = 1 << 0 // flags
 	estimated    = 1 << 1
+	held         = 1 << 2
 )
 
 type kind uint8
@@ -57,6 +58,9 @@ func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 	var flags byte
 	if e.Streamed {
 		flags |= streamed
+	}
+	if e.Held {
+		flags |= held
 	}
 	if e.Estimated {
 		flags |= estimated
@@ -133,7 +137,7 @@ func (d *decoder) decode(payload []byte, e *usage.Event) error {
 	seconds, nanoseconds := f.signed(), f.unsigned()
 	*e = usage.Event{ID: id, TenantID: f.signed(), KeyID: f.signed(), PeriodID: f.signed()}
 	flags := f.octet()
-	e.Streamed, e.Estimated = flags&streamed != 0, flags&estimated != 0
+	e.Streamed, e.Estimated, e.Held = flags&streamed != 0, flags&estimated != 0, flags&held != 0
 	e.Model, e.Endpoint = d.name(f.text()), d.name(f.text())
 
 	// The two ids lie next to each other: one allocation serves both.
@@ -148,7 +152,7 @@ func (d *decoder) decode(payload []byte, e *usage.Event) error {
 	if k == closed {
 		f.outcome(e)
 	}
-	if f.bad || f.at != len(payload) || nanoseconds >= 1e9 || flags > streamed|estimated || e.Status > usage.Interrupted {
+	if f.bad || f.at != len(payload) || nanoseconds >= 1e9 || flags > streamed|estimated|held || e.Status > usage.Interrupted {
 		return errMalformed
 	}
 	e.CreatedAt = time.Unix(seconds, int64(nanoseconds)).UTC()

@@ -25,7 +25,7 @@ func anyEvent(t *rapid.T) usage.Event {
 		TenantID:  number(t, "tenant"), KeyID: number(t, "key"), PeriodID: number(t, "period"),
 		Model: text.Draw(t, "model"), Endpoint: text.Draw(t, "endpoint"),
 		Status: usage.Status(rapid.IntRange(0, int(usage.Interrupted)).Draw(t, "status")), HTTPStatus: int(number(t, "http")),
-		Streamed: rapid.Bool().Draw(t, "streamed"), Estimated: rapid.Bool().Draw(t, "estimated"),
+		Streamed: rapid.Bool().Draw(t, "streamed"), Estimated: rapid.Bool().Draw(t, "estimated"), Held: rapid.Bool().Draw(t, "held"),
 		Tokens: usage.Tokens{
 			Input: number(t, "input"), Cached: number(t, "cached"),
 			Output: number(t, "output"), Reasoning: number(t, "reasoning"),
@@ -55,7 +55,7 @@ func TestRecordRoundTripKeepsEveryField(t *testing.T) {
 			t.Fatal(err)
 		}
 		begun := *opening(&want)
-		begun.Estimated = want.Estimated
+		begun.Estimated, begun.Held = want.Estimated, want.Held
 		if err := d.decode(record[headerBytes:], &got); err != nil || got != begun {
 			t.Fatalf("begun (%v):\n got %+v\nwant %+v", err, got, begun)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // recheckAfter is how long a bucket found empty is believed to be empty. It bounds the database calls that refused
@@ -14,11 +16,18 @@ const recheckAfter = 250 * time.Millisecond
 // softRefresh is how old the figures of a soft period may be, where other replicas use it too.
 const softRefresh = 30 * time.Second
 
-// leaseTimeout bounds one database call for a lease.
-const leaseTimeout = 3 * time.Second
+// leaseTimeout bounds how long anybody waits for one database call; awayRetry is how long a database that failed is
+// then left alone.
+const (
+	leaseTimeout = 3 * time.Second
+	awayRetry    = time.Second
+)
 
 // reserveTimeout bounds how long a call waits for its tokens before it is told to try again.
 const reserveTimeout = 10 * time.Second
+
+// longestToken is the most bytes that one token stands for: a text needs at least so many tokens less.
+const longestToken = 128
 
 // bucket is one period's tokens in this replica.
 type bucket struct {
@@ -32,14 +41,27 @@ type bucket struct {
 	held     Pair // by calls in flight
 	holds    int
 	free     Pair // unleased in the database when last heard of
+	others   Pair // leased by other replicas when last heard of
 	limit    Pair
 	used     Pair // by everyone when last heard of, plus what this replica settled since
 	chunk    Pair // size of the last grant, to lease again before it is spent
 	heardAt  time.Time
 	activeAt time.Time
 	leasing  chan struct{} // closed when the lease under way ends
+	asks     *sync.WaitGroup
+	away     error         // what the last lease failed with; nil once one succeeded
+	triedAt  time.Time     // when it failed
+	recalled time.Time     // when other replicas were last asked to hand back
+	owed     debt          // on its way back to the database
 	settled  chan struct{} // closed at the next settlement; nil while nobody waits
 	gone     bool          // forgotten by the manager: whoever still has it must ask for another
+}
+
+// debt is tokens taken out of a bucket to be handed back. The id lets a hand-back that may have arrived come again.
+type debt struct {
+	Pair
+	id      uuid.UUID
+	sending bool
 }
 
 // errGone tells that a bucket was forgotten between being found and being used.
@@ -61,27 +83,52 @@ func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 	defer cancel()
 	for {
 		need := Pair{want.In, b.outNeed(want)}
-		if b.avail.covers(need) {
+		switch {
+		case b.avail.covers(need):
 			b.take(need)
 			return need, nil
-		}
-		if b.mayLease(need) {
-			if err := b.lease(ctx, b.missing(need)); err != nil {
+		case b.mayLease(need):
+			if err := b.lease(ctx, b.missing(need)); err != nil && b.known && b.reachable().covers(need) {
+				return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining(), Busy: true}
+			} else if err != nil {
 				return Pair{}, err
 			}
-			continue
-		}
-		if want.ExactIn != nil && b.avail.In < want.In {
+		case want.ExactIn != nil && b.avail.In < want.In && want.In/longestToken <= b.reachable().In:
 			want = b.counted(want)
-			continue
-		}
-		if b.holds == 0 || !b.avail.plus(b.held).covers(need) {
-			return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining()}
-		}
-		if !b.waitSettled(ctx) {
-			return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining(), Busy: true}
+		case !b.reachable().covers(need):
+			return Pair{}, b.refusal(need)
+		default:
+			b.recall(ctx, need)
+			if !b.waitSettled(ctx) {
+				return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining(), Busy: true}
+			}
 		}
 	}
+}
+
+// reachable is all that a call could get if every other call used nothing and every other replica handed back.
+func (b *bucket) reachable() Pair { return b.avail.plus(b.held).plus(b.free).plus(b.others) }
+
+// refusal says why a call cannot be held: its tokens are used up, or nobody knows because the database is away.
+func (b *bucket) refusal(need Pair) error {
+	if b.away != nil {
+		return b.away
+	}
+	return &Exhausted{Asked: need, Remaining: b.remaining()}
+}
+
+// recall asks other replicas to hand back what they do not hold, where that could help.
+func (b *bucket) recall(ctx context.Context, need Pair) {
+	now := b.now()
+	if b.avail.plus(b.held).plus(b.free).covers(need) || now.Sub(b.recalled) < recheckAfter {
+		return
+	}
+	b.recalled = now
+	b.asks.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+		defer cancel()
+		_ = b.lessor.Recall(ctx, b.periodID) // asked again while somebody waits
+	})
 }
 
 // outNeed is the output to hold. An elastic call takes a share of what is left and at the end all of it.
@@ -104,57 +151,88 @@ func (b *bucket) take(need Pair) {
 
 // mayLease tells whether asking the database could help.
 func (b *bucket) mayLease(need Pair) bool {
-	if !b.known || b.now().Sub(b.heardAt) >= recheckAfter {
-		return true
+	now := b.now()
+	if b.away != nil {
+		return b.leasing == nil && now.Sub(b.triedAt) >= awayRetry
 	}
-	lacks := b.missing(need)
-	return lacks.In > 0 && b.free.In > 0 || lacks.Out > 0 && b.free.Out > 0
+	return !b.known || now.Sub(b.heardAt) >= recheckAfter || b.free.covers(b.missing(need))
 }
 
 func (b *bucket) missing(need Pair) Pair { return need.minus(b.avail).atLeastZero() }
 
-// lease asks the database once for all who wait. The lock is released meanwhile.
+// lease asks the database, once for all who wait, and waits for its answer with the lock released. Whether it helped
+// shows in the bucket; an error means that ctx ended.
 func (b *bucket) lease(ctx context.Context, need Pair) error {
-	if b.leasing != nil {
-		return b.awaitLease(ctx)
+	if b.leasing == nil {
+		b.startLease(ctx, need)
 	}
-	b.leasing = make(chan struct{})
-	b.mu.Unlock()
-	// The lease outlives this caller: others wait for it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
-	grant, err := b.lessor.Lease(ctx, b.periodID, need)
-	cancel()
-	b.mu.Lock()
-	if err == nil {
-		b.learn(grant)
-		b.avail = b.avail.plus(grant.Granted)
-		if grant.Granted.In > 0 {
-			b.chunk.In = grant.Granted.In
-		}
-		if grant.Granted.Out > 0 {
-			b.chunk.Out = grant.Granted.Out
-		}
-	}
-	close(b.leasing)
-	b.leasing = nil
-	return err
+	return b.awaitLease(ctx, leaseTimeout)
 }
 
-func (b *bucket) awaitLease(ctx context.Context) error {
+// startLease asks the database in the background: it outlives the caller, since others wait for it, too.
+func (b *bucket) startLease(ctx context.Context, need Pair) {
+	done := make(chan struct{})
+	b.leasing = done
+	b.asks.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+		defer cancel()
+		grant, err := b.lessor.Lease(ctx, b.periodID, need)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.granted(grant, err)
+		b.leasing = nil
+		close(done)
+	})
+}
+
+func (b *bucket) granted(g Grant, err error) {
+	if err != nil {
+		b.failed(err)
+		return
+	}
+	b.away = nil
+	b.learn(g)
+	b.avail = b.avail.plus(g.Granted)
+	if g.Granted.In > 0 {
+		b.chunk.In = g.Granted.In
+	}
+	if g.Granted.Out > 0 {
+		b.chunk.Out = g.Granted.Out
+	}
+}
+
+// failed notes that the database is away: until it is back, what is leased is all there is.
+func (b *bucket) failed(err error) {
+	b.away, b.triedAt = err, b.now()
+	b.known, b.free, b.others = false, Pair{}, Pair{}
+}
+
+var errNoAnswer = errors.New("the database does not answer")
+
+func (b *bucket) awaitLease(ctx context.Context, patience time.Duration) error {
 	done := b.leasing
 	b.mu.Unlock()
 	defer b.mu.Lock()
+	// Drivers wait for a database that was reached and says nothing, whatever the context says.
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case <-done:
-		return nil // whether it helped shows in the bucket; a failed one is tried again by the next in turn
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-timer.C:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.leasing == done {
+			b.failed(errNoAnswer)
+		}
 	}
+	return nil
 }
 
 func (b *bucket) learn(g Grant) {
 	b.known, b.heardAt = true, b.now()
-	b.free, b.limit, b.used = g.Free, g.Limit, g.Used
+	b.free, b.others, b.limit, b.used = g.Free, g.Others, g.Limit, g.Used
 }
 
 // counted replaces the cheap bound by the exact count, which is slow: the lock is released meanwhile.
@@ -205,13 +283,18 @@ func (b *bucket) count(actual Pair) {
 	b.mu.Unlock()
 }
 
-// refresh hears how a soft period stands when that was never heard, or long ago.
+// refresh hears how a soft period stands when that was never heard, or long ago. A soft period refuses nothing and
+// the figure only informs: it is hardly waited for.
 func (b *bucket) refresh(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.activeAt = b.now()
-	if b.leasing == nil && (!b.known || b.now().Sub(b.heardAt) > softRefresh) {
-		_ = b.lease(ctx, Pair{}) // a soft period refuses nothing: the figure only informs
+	due := !b.known || b.now().Sub(b.heardAt) > softRefresh
+	if due && b.leasing == nil && (b.away == nil || b.now().Sub(b.triedAt) >= awayRetry) {
+		b.startLease(ctx, Pair{})
+		if b.limit == (Pair{}) {
+			_ = b.awaitLease(ctx, recheckAfter)
+		}
 	}
 }
 

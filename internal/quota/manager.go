@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Manager keeps the buckets of this replica. It is safe for concurrent use.
@@ -16,7 +18,7 @@ type Manager struct {
 
 	mu      sync.RWMutex
 	buckets map[int64]*bucket
-	ahead   sync.WaitGroup // leases taken ahead
+	asks    sync.WaitGroup // of the database, under way
 }
 
 // NewManager starts nothing; call Run to keep the leases alive.
@@ -91,7 +93,7 @@ func (m *Manager) bucket(periodID int64) *bucket {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if b = m.buckets[periodID]; b == nil {
-		b = &bucket{periodID: periodID, lessor: m.lessor, now: m.now, activeAt: m.now()}
+		b = &bucket{periodID: periodID, lessor: m.lessor, now: m.now, activeAt: m.now(), asks: &m.asks}
 		m.buckets[periodID] = b
 	}
 	return b
@@ -100,18 +102,10 @@ func (m *Manager) bucket(periodID int64) *bucket {
 // leaseAhead fetches the next chunk in the background when little is left of this one.
 func (m *Manager) leaseAhead(b *bucket) {
 	b.mu.Lock()
-	_, low := b.runsLow()
-	b.mu.Unlock()
-	if !low {
-		return
+	defer b.mu.Unlock()
+	if need, low := b.runsLow(); low {
+		b.startLease(context.Background(), need) // whoever needs it next asks again and reports
 	}
-	m.ahead.Go(func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if need, low := b.runsLow(); low {
-			_ = b.lease(context.Background(), need) // whoever needs it next asks again and reports
-		}
-	})
 }
 
 // Uncovered tells that the ledger's commit charged tokens of this replica's calls to no lease of it: the provider had
@@ -158,14 +152,24 @@ func (m *Manager) forgetIdle(idleFor time.Duration) {
 func (b *bucket) forget(idleFor time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.gone = b.holds == 0 && b.leasing == nil && b.avail == Pair{} && b.now().Sub(b.activeAt) >= idleFor
+	b.gone = b.holds == 0 && b.leasing == nil && b.avail == Pair{} && b.owed.Pair == Pair{} && b.now().Sub(b.activeAt) >= idleFor
 	return b.gone
 }
 
 // Close hands every lease back. Calls must have ended and the ledger must be committed.
 func (m *Manager) Close(ctx context.Context) {
-	m.ahead.Wait()
+	m.asks.Wait()
 	m.returnIdle(ctx, 0)
+}
+
+// HandBack returns what nobody holds of a period: another replica has asked for it.
+func (m *Manager) HandBack(ctx context.Context, periodID int64) {
+	m.mu.RLock()
+	b := m.buckets[periodID]
+	m.mu.RUnlock()
+	if b != nil {
+		m.giveBack(ctx, b)
+	}
 }
 
 func (m *Manager) returnIdle(ctx context.Context, idleFor time.Duration) {
@@ -176,32 +180,50 @@ func (m *Manager) returnIdle(ctx context.Context, idleFor time.Duration) {
 	}
 	m.mu.RUnlock()
 	for _, b := range all {
-		if !b.idle(idleFor) {
-			continue
-		}
-		if err := b.giveBack(ctx); err != nil && ctx.Err() == nil {
-			m.log.Warn("lease could not be handed back", "period", b.periodID, "error", err)
+		if b.idle(idleFor) {
+			m.giveBack(ctx, b)
 		}
 	}
 }
 
+// idle tells whether there is something to hand back: the tokens of a bucket at rest, or a debt that did not arrive.
 func (b *bucket) idle(since time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.holds == 0 && b.leasing == nil && b.now().Sub(b.activeAt) >= since
+	return b.owed.Pair != Pair{} || b.holds == 0 && b.leasing == nil && b.now().Sub(b.activeAt) >= since
 }
 
-// giveBack returns what nobody holds. Tokens are taken out first, so that no call spends them meanwhile; what an
-// error leaves unclear stays out, and is freed with the replica's lease at its next start.
+func (m *Manager) giveBack(ctx context.Context, b *bucket) {
+	if err := b.giveBack(ctx); err != nil && ctx.Err() == nil {
+		m.log.Warn("lease could not be handed back; trying again", "period", b.periodID, "error", err)
+	}
+}
+
+// giveBack returns what nobody holds. Tokens are taken out first, so that no call spends them meanwhile; what did not
+// arrive, or whose arrival was not heard of, is sent again under the same id.
 func (b *bucket) giveBack(ctx context.Context) error {
 	b.mu.Lock()
-	idle := b.avail.atLeastZero()
-	b.avail = b.avail.minus(idle)
-	b.known = false
-	b.chunk = Pair{}
-	b.mu.Unlock()
-	if idle == (Pair{}) {
+	if b.owed.sending {
+		b.mu.Unlock()
 		return nil
 	}
-	return b.lessor.Return(ctx, b.periodID, idle)
+	if b.owed.Pair == (Pair{}) {
+		b.owed = debt{Pair: b.avail.atLeastZero(), id: uuid.New()}
+		b.avail = b.avail.minus(b.owed.Pair)
+		b.known, b.chunk = false, Pair{}
+	}
+	owed := b.owed
+	b.owed.sending = owed.Pair != Pair{}
+	b.mu.Unlock()
+	if owed.Pair == (Pair{}) {
+		return nil
+	}
+	err := b.lessor.Return(ctx, b.periodID, owed.Pair, owed.id)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.owed.sending = false
+	if err == nil {
+		b.owed = debt{}
+	}
+	return err
 }

@@ -8,6 +8,8 @@ package quota
 import (
 	"context"
 	"fmt"
+
+	"github.com/google/uuid"
 )
 
 // Pair is a number of input and of output tokens.
@@ -25,6 +27,7 @@ func (p Pair) atLeastZero() Pair { return Pair{max(p.In, 0), max(p.Out, 0)} }
 type Grant struct {
 	Granted Pair
 	Free    Pair // neither used nor leased by anyone
+	Others  Pair // leased by other replicas
 	Limit   Pair
 	Used    Pair
 }
@@ -32,10 +35,12 @@ type Grant struct {
 // Lessor is the database's side of the leases.
 type Lessor interface {
 	// Lease moves free tokens of a period into this replica's lease: of each kind asked for (need > 0) at least
-	// need if that much is free, else all that is free; more while plenty remains. A zero need grants none.
+	// need, and more while plenty remains. Where the need of either kind is not free it grants nothing.
 	Lease(ctx context.Context, periodID int64, need Pair) (Grant, error)
-	// Return hands back tokens of this replica's lease that nobody holds.
-	Return(ctx context.Context, periodID int64, idle Pair) error
+	// Return hands back tokens of this replica's lease that nobody holds. The same id again changes nothing.
+	Return(ctx context.Context, periodID int64, idle Pair, id uuid.UUID) error
+	// Recall asks the other replicas to hand back what they do not hold.
+	Recall(ctx context.Context, periodID int64) error
 	// Heartbeat says that this replica and its leases are alive.
 	Heartbeat(ctx context.Context) error
 }
@@ -54,7 +59,7 @@ type Want struct {
 type Exhausted struct {
 	Asked     Pair
 	Remaining Pair
-	// Busy means that calls in flight hold what is missing: some of it may come back when they end.
+	// Busy means that calls in flight, or other replicas, hold what is missing: some of it may come back.
 	Busy bool
 }
 

@@ -42,6 +42,7 @@ type Event struct {
 	Status      Status
 	HTTPStatus  int
 	Streamed    bool
+	Held        bool // its tokens were held on a lease; false under a plan that charges
 	Estimated   bool // tokens were counted by us because the provider's figure never came
 	Tokens      Tokens
 	CostUSD     money.Micros // what the provider charges the operator
