@@ -53,6 +53,9 @@ const (
 // they believe, and what we hold must be what the provider does.
 func readChat(raw []byte) (*chatBody, error) {
 	text := unsafe.String(unsafe.SliceData(raw), len(raw)) // nothing writes to the body while it is read
+	if tooDeep(raw) {
+		return nil, invalid("", "The JSON body of your request is nested more than %d levels deep.", maxDepth)
+	}
 	if !gjson.Valid(text) {
 		return nil, invalid("", "We could not parse the JSON body of your request. The API expects a JSON object.")
 	}
@@ -65,7 +68,8 @@ func readChat(raw []byte) (*chatBody, error) {
 	root.ForEach(func(key, value gjson.Result) bool {
 		f := fields[key.Str]
 		if f == 0 {
-			return true
+			err = lookalike(key.Str)
+			return err == nil
 		}
 		if b.seen&f != 0 {
 			err = invalid(key.Str, "'%s' is given more than once.", key.Str)
@@ -100,7 +104,7 @@ func (b *chatBody) read(f field, name string, value gjson.Result) (err error) {
 	case fieldStream:
 		b.stream, err = boolean(value, name)
 	case fieldStreamOptions:
-		b.includeUsage, err = boolean(value.Get("include_usage"), "stream_options.include_usage")
+		b.includeUsage, err = readStreamOptions(value)
 	case fieldMaxCompletionTokens, fieldMaxTokens:
 		var limit int64
 		limit, err = positive(value, name, maxOutputTokens)
@@ -110,6 +114,36 @@ func (b *chatBody) read(f field, name string, value gjson.Result) (err error) {
 		b.choices = max(b.choices, 1)
 	}
 	return err
+}
+
+func readStreamOptions(options gjson.Result) (includeUsage bool, err error) {
+	const param = "stream_options.include_usage"
+	seen := false
+	if !options.IsObject() && options.Type != gjson.Null {
+		return false, invalid("stream_options", "Invalid type for 'stream_options': expected an object.")
+	}
+	options.ForEach(func(key, value gjson.Result) bool {
+		if strings.EqualFold(key.Str, "include_usage") {
+			if seen || key.Str != "include_usage" {
+				err = invalid(param, "'%s' is given more than once, or in capitals.", param)
+				return false
+			}
+			seen = true
+			includeUsage, err = boolean(value, param)
+		}
+		return err == nil
+	})
+	return includeUsage, err
+}
+
+// lookalike refuses a name that differs from one we read in its case only: some parsers take the two for the same.
+func lookalike(name string) error {
+	for known := range fields {
+		if len(name) == len(known) && strings.EqualFold(name, known) {
+			return invalid(known, "Unknown parameter: '%s'. Did you mean '%s'?", name, known)
+		}
+	}
+	return nil
 }
 
 // boolean reads true, false, null or nothing.
@@ -148,7 +182,7 @@ func (a *API) chat(c *fiber.Ctx, r *request) error {
 	call, standing, err := a.gate.Admit(c.UserContext(), r.id, r.caller, gateway.Request{
 		Endpoint: "chat.completions", Model: body.model, Stream: body.stream,
 		InputBound: int64(tokenizer.UpperBoundChat(body.raw)),
-		ExactInput: func() int64 { return int64(tokenizer.CountChat(body.raw)) },
+		ExactInput: func() int64 { return a.countInput(body) },
 		MaxOutput:  body.maxOutput, Choices: body.choices,
 	})
 	setStanding(&r.Response.Header, standing)
@@ -162,6 +196,13 @@ func (a *API) chat(c *fiber.Ctx, r *request) error {
 	return a.wholeChat(r, call, body)
 }
 
+// countInput counts exactly, which is slow for large texts: few at once, so that other calls go on meanwhile.
+func (a *API) countInput(body *chatBody) int64 {
+	a.counting <- struct{}{}
+	defer func() { <-a.counting }()
+	return int64(tokenizer.CountChat(body.raw))
+}
+
 // wholeChat relays an answer that comes in one piece.
 func (a *API) wholeChat(r *request, call *gateway.Call, body *chatBody) error {
 	answer, err := a.gate.Upstream.Send(r, "/chat/completions", body.forProvider(call.MaxOutput))
@@ -169,27 +210,39 @@ func (a *API) wholeChat(r *request, call *gateway.Call, body *chatBody) error {
 		return a.failed(call, err)
 	}
 	defer answer.Release()
-	if p := hidden(answer.Status()); p != nil {
+	return a.relayWhole(r, call, body, wholeAnswer{answer.Status(), answer.Header, answer.Body()})
+}
+
+// wholeAnswer is a provider's answer in one piece.
+type wholeAnswer struct {
+	status int
+	header func(name string) string
+	body   []byte
+}
+
+// relayWhole records the answer and passes it on.
+func (a *API) relayWhole(r *request, call *gateway.Call, body *chatBody, answer wholeAnswer) error {
+	if p := hidden(answer.status); p != nil {
 		return a.failed(call, p)
 	}
-	if answer.Status() == fiber.StatusOK && !gjson.ValidBytes(answer.Body()) {
+	if answer.status == fiber.StatusOK && (tooDeep(answer.body) || !gjson.ValidBytes(answer.body)) {
 		return a.failed(call, &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errNoJSON})
 	}
-	outcome := gateway.Outcome{HTTPStatus: answer.Status(), ProviderID: answer.Header("X-Request-Id")}
-	if answer.Status() >= fiber.StatusBadRequest {
+	outcome := gateway.Outcome{HTTPStatus: answer.status, ProviderID: answer.header("X-Request-Id")}
+	if answer.status >= fiber.StatusBadRequest {
 		outcome.Status = usage.Failed
 	} else {
-		outcome.Tokens, outcome.Estimated = wholeUsage(answer.Body(), body)
+		outcome.Tokens, outcome.Estimated = wholeUsage(answer.body, body)
 	}
 	if err := call.Finish(outcome); err != nil {
 		return notRecorded(err)
 	}
 	setQuotaLeft(&r.Response.Header, call.QuotaLeft())
-	passHeaders(&r.Response.Header, answer.Header)
+	passHeaders(&r.Response.Header, answer.header)
 	setProcessing(&r.Response.Header, call.Elapsed())
-	r.Response.SetStatusCode(answer.Status())
-	r.Response.Header.SetContentType(contentType(answer.Header("Content-Type"), fiber.MIMEApplicationJSON))
-	r.Response.SetBody(answer.Body())
+	r.Response.SetStatusCode(answer.status)
+	r.Response.Header.SetContentType(contentType(answer.header("Content-Type"), fiber.MIMEApplicationJSON))
+	r.Response.SetBody(answer.body)
 	return nil
 }
 

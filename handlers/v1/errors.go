@@ -70,6 +70,10 @@ func (a *API) answerError(r *request, err error) {
 	p := asProblem(err)
 	res := &r.Response
 	res.ResetBody()
+	if r.caller != nil {
+		setStanding(&res.Header, a.gate.Standing(r, r.caller))
+	}
+	setProcessing(&res.Header, a.gate.Now().Sub(r.line.start))
 	res.SetStatusCode(p.status)
 	res.Header.SetContentType(fiber.MIMEApplicationJSON)
 	if p.retry > 0 {
@@ -162,11 +166,21 @@ func (a *API) FiberError(c *fiber.Ctx, err error) error {
 	if errors.As(err, &fe) && fe.Code < fiber.StatusInternalServerError {
 		p := &problem{status: fe.Code, kind: "invalid_request_error", message: fe.Message}
 		if fe.Code == fiber.StatusRequestEntityTooLarge {
+			// A stranger's body is cut short: then the key is what is wrong.
+			caller, refusal := a.gate.Callers.Authenticate(r, bearer(&r.Request.Header))
+			if refusal != nil {
+				return a.refuse(r, refusal)
+			}
+			r.caller, r.line.caller = caller, caller
 			limit := c.App().Config().BodyLimit
 			p.code, p.message = "request_too_large", fmt.Sprintf("The request body is larger than the %d MiB accepted.", limit>>20)
 		}
 		err = p
 	}
+	return a.refuse(r, err)
+}
+
+func (a *API) refuse(r *request, err error) error {
 	r.line.err = err
 	a.answerError(r, err)
 	a.write(r.line, r.Response.StatusCode())

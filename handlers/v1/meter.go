@@ -77,8 +77,9 @@ func (d *delivered) count(body *chatBody) usage.Tokens {
 type meter struct {
 	delivered
 	tokens   usage.Tokens
-	reported bool // the provider told its usage
-	finished bool // every choice so far told why it ended
+	reported bool // the provider told its usage, and has said nothing since
+	final    bool // it told it at the end, with no choices
+	finishes int  // choices that told why they ended
 	failed   bool // the provider sent an error
 	done     bool // [DONE] came
 }
@@ -99,27 +100,30 @@ func (m *meter) watch(event []byte) (strip bool) {
 		return false
 	}
 	chunk := gjson.Parse(unsafe.String(unsafe.SliceData(data), len(data)))
-	choices := 0
+	choices, before, told := 0, len(m.text), false
 	chunk.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
-		case "choices":
+		switch {
+		case key.Str == "choices" && value.IsArray():
 			value.ForEach(func(_, choice gjson.Result) bool {
 				choices++
 				m.add(choice.Get("delta"))
-				m.finished = choice.Get("finish_reason").Type == gjson.String
+				if choice.Get("finish_reason").Type == gjson.String {
+					m.finishes++
+				}
 				return true
 			})
-		case "usage":
+		case key.Str == "usage":
 			if tokens, ok := chatUsage(value); ok {
-				m.tokens, m.reported = tokens, true
-				strip = true
+				m.tokens, told = tokens, true
 			}
-		case "error":
+		case key.Str == "error":
 			m.failed = value.IsObject()
 		}
 		return true
 	})
-	return strip && choices == 0
+	m.final = told && choices == 0
+	m.reported = told || m.reported && len(m.text) == before
+	return m.final
 }
 
 // eventData gives the data of an event of one data line, which is all that OpenAI's streams have.

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -26,7 +29,12 @@ func (a *API) streamChat(r *request, call *gateway.Call, body *chatBody) error {
 	if answer.Status() != fiber.StatusOK {
 		defer cancel()
 		defer answer.Close()
-		return a.refusedStream(r, call, answer)
+		return a.wholeInsteadOfStream(r, call, body, answer)
+	}
+	if strings.HasPrefix(answer.Header("Content-Type"), fiber.MIMEApplicationJSON) {
+		defer cancel()
+		defer answer.Close()
+		return a.wholeInsteadOfStream(r, call, body, answer)
 	}
 	passHeaders(&r.Response.Header, answer.Header)
 	setProcessing(&r.Response.Header, call.Elapsed())
@@ -49,26 +57,14 @@ func (b *chatBody) retained() *chatBody {
 	return &c
 }
 
-// refusedStream passes an error that the provider gave instead of a stream.
-func (a *API) refusedStream(r *request, call *gateway.Call, answer gateway.StreamAnswer) error {
-	if err := hidden(answer.Status()); err != nil {
-		return a.failed(call, err)
-	}
-	const maxError = 1 << 20
-	text, err := io.ReadAll(io.LimitReader(answer, maxError))
+// wholeInsteadOfStream passes an answer that came in one piece although a stream was asked for.
+func (a *API) wholeInsteadOfStream(r *request, call *gateway.Call, body *chatBody, answer gateway.StreamAnswer) error {
+	const maxAnswer = 64 << 20
+	text, err := io.ReadAll(io.LimitReader(answer, maxAnswer))
 	if err != nil {
 		return a.failed(call, err)
 	}
-	err = call.Finish(gateway.Outcome{Status: usage.Failed, HTTPStatus: answer.Status(), ProviderID: answer.Header("X-Request-Id")})
-	if err != nil {
-		return notRecorded(err)
-	}
-	passHeaders(&r.Response.Header, answer.Header)
-	setProcessing(&r.Response.Header, call.Elapsed())
-	r.Response.SetStatusCode(answer.Status())
-	r.Response.Header.SetContentType(contentType(answer.Header("Content-Type"), fiber.MIMEApplicationJSON))
-	r.Response.SetBody(text)
-	return nil
+	return a.relayWhole(r, call, body, wholeAnswer{answer.Status(), answer.Header, text})
 }
 
 // relay is the body of a streamed answer. The server pulls: each Read gives the events that have come, and the last
@@ -96,7 +92,8 @@ const maxEvent = 8 << 20
 var errEventTooLarge = errors.New("the provider sent an event beyond all bounds")
 
 // Read relays whole events, unchanged.
-func (s *relay) Read(p []byte) (int, error) {
+func (s *relay) Read(p []byte) (n int, err error) {
+	defer s.survive(&err)
 	for len(s.out) == 0 {
 		if s.ended {
 			return 0, io.EOF
@@ -105,9 +102,18 @@ func (s *relay) Read(p []byte) (int, error) {
 			s.finish(err)
 		}
 	}
-	n := copy(p, s.out)
+	n = copy(p, s.out)
 	s.out = s.out[n:]
 	return n, nil
+}
+
+// survive keeps the panic of one stream from ending all the others: the server that calls it does not recover.
+func (s *relay) survive(err *error) {
+	if p := recover(); p != nil {
+		s.ended = true
+		s.line.err = errors.Join(fmt.Errorf("panic: %v at %s", p, debug.Stack()), s.record(usage.Failed))
+		*err = io.ErrUnexpectedEOF
+	}
 }
 
 // pull reads once from the provider; with emit, whole events move to out. It tells whether the stream is over.
@@ -120,6 +126,12 @@ func (s *relay) pull(emit bool) (over bool, err error) {
 		s.firstByte = s.call.Elapsed()
 	}
 	s.events(emit)
+	if errors.Is(err, io.EOF) && len(bytes.TrimSpace(s.in)) > 0 {
+		s.in = append(s.in, "\n\n"...) // the last event lacks its blank line
+		out := slices.Clone(s.out)
+		s.events(emit)
+		s.out = append(out, s.out...)
+	}
 	if err == nil && len(s.in) > maxEvent {
 		err = &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errEventTooLarge}
 	}
@@ -167,7 +179,7 @@ func eventEnd(b []byte) int {
 // finish records the call and then lets its end pass.
 func (s *relay) finish(err error) {
 	s.ended = true
-	complete := s.meter.done || errors.Is(err, io.EOF) && (s.meter.finished || s.meter.reported)
+	complete := s.meter.done || errors.Is(err, io.EOF) && (s.meter.final || int64(s.meter.finishes) >= s.body.choices)
 	status := usage.OK
 	if !complete || s.meter.failed {
 		status = usage.Failed
@@ -210,11 +222,12 @@ func (s *relay) record(status usage.Status) error {
 
 // Close is called by the server after the last byte, or when the client has gone: then the provider is read on for
 // its usage figure, for as long as the policy allows; past that, what was delivered is counted.
-func (s *relay) Close() error {
+func (s *relay) Close() (err error) {
+	defer s.survive(&err)
 	if !s.ended {
 		s.ended = true
 		deadline := time.AfterFunc(s.a.gate.AbortDrain, s.cancel)
-		for over := false; !over && !s.meter.reported; {
+		for over := false; !over && !s.meter.final; {
 			over, _ = s.pull(false)
 		}
 		deadline.Stop()
@@ -227,7 +240,7 @@ func (s *relay) Close() error {
 		_, _ = io.Copy(io.Discard, io.LimitReader(s.answer, maxEvent))
 		deadline.Stop()
 	}
-	err := s.answer.Close()
+	err = s.answer.Close()
 	s.cancel()
 	s.a.write(s.line, fiber.StatusOK)
 	return err

@@ -4,6 +4,7 @@ package v1
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -15,16 +16,32 @@ import (
 
 	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
 // API serves /v1.
 type API struct {
-	gate *gateway.Gateway
-	log  *slog.Logger
+	gate     *gateway.Gateway
+	log      *slog.Logger
+	counting chan struct{} // a place for each text that may be counted at once
 }
 
 // New makes the API over a gateway.
-func New(gate *gateway.Gateway, log *slog.Logger) *API { return &API{gate: gate, log: log} }
+func New(gate *gateway.Gateway, log *slog.Logger) *API {
+	return &API{gate: gate, log: log, counting: make(chan struct{}, 2)}
+}
+
+// strangerLimit is the largest body that is read of somebody without a working key.
+const strangerLimit = 64 << 10
+
+// BodyLimit gives the largest body that is read of a request with this head, or 0 for the server's own limit: memory
+// is for those who have a key.
+func (a *API) BodyLimit(h *fasthttp.RequestHeader) int {
+	if _, err := a.gate.Callers.Authenticate(context.Background(), bearer(h)); err != nil {
+		return strangerLimit
+	}
+	return 0
+}
 
 // Prefix is where the API lives; errors below it are in OpenAI's shape.
 const Prefix = "/v1"
@@ -47,9 +64,17 @@ type request struct {
 
 func (a *API) newRequest(c *fiber.Ctx) *request {
 	id := gateway.NewID()
-	r := &request{RequestCtx: c.Context(), id: id, line: &line{id: id.String(), method: c.Method(), path: c.Path(), start: a.gate.Now()}}
+	r := &request{RequestCtx: c.Context(), id: id, line: &line{id: id.String(), method: c.Method(), path: safePath(c.Path()), start: a.gate.Now()}}
 	r.Response.Header.Set("X-Request-Id", r.line.id)
 	return r
+}
+
+// safePath keeps a key out of the log that somebody took for a part of the address.
+func safePath(path string) string {
+	if at := strings.Index(path, tenancy.KeyPrefix); at >= 0 {
+		return path[:at] + tenancy.KeyPrefix + "…"
+	}
+	return path
 }
 
 // handle authenticates, answers errors in OpenAI's shape and writes the log line of what is answered at once; a stream
@@ -74,6 +99,9 @@ func (a *API) serve(c *fiber.Ctx, r *request, next func(*fiber.Ctx, *request) er
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v at %s", p, debug.Stack())
+			if r.line.call != nil {
+				err = errors.Join(err, r.line.call.Finish(gateway.Outcome{Status: usage.Failed, HTTPStatus: fiber.StatusInternalServerError}))
+			}
 		}
 	}()
 	caller, err := a.gate.Callers.Authenticate(c.UserContext(), bearer(&r.Request.Header))

@@ -36,6 +36,8 @@ type Call struct {
 	ticket ratelimit.Ticket
 	start  time.Time
 
+	finished bool
+
 	// MaxOutput, where not 0, is the output per choice that the provider must be limited to.
 	MaxOutput int64
 	// Standing is how the caller's rates and quota stand, for the answer's headers.
@@ -91,13 +93,14 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 		g: g, model: model, hold: hold, ticket: ticket, start: g.Now(), MaxOutput: maxOutput, Standing: standing,
 		event: usage.Event{
 			ID: id.UUID, CreatedAt: time.Unix(sec, nsec).UTC(), TenantID: caller.TenantID, KeyID: caller.KeyID,
-			PeriodID: caller.PeriodID, Model: model.Name, Endpoint: r.Endpoint, Streamed: r.Stream, RequestID: id.String(),
+			PeriodID: caller.PeriodID, Model: model.Name, Endpoint: r.Endpoint, Streamed: r.Stream, Held: caller.Hard(), RequestID: id.String(),
 		},
 	}
 	if err := g.Ledger.Begin(&c.event); err != nil {
 		c.release()
 		return nil, standing, &Refusal{Reason: NotRecordable, Cause: err}
 	}
+	g.inFlight.Add(1)
 	return c, standing, nil
 }
 
@@ -142,12 +145,21 @@ type Outcome struct {
 	FirstByte  time.Duration // 0: with the rest
 }
 
-// Finish records the call and settles its hold. Only after it returned nil may the last byte be sent.
+// maxTokens is more than any call can use: what a broken provider reports must not break the sums.
+const maxTokens = 1 << 40
+
+// Finish records the call and settles its hold. Only after it returned nil may the last byte be sent. After the first
+// time it does nothing.
 func (c *Call) Finish(o Outcome) error {
+	if c.finished {
+		return nil
+	}
+	c.finished = true
+	defer c.g.inFlight.Done()
 	e := &c.event
 	t := o.Tokens
 	// Providers that break the rule that cached and reasoning tokens are subsets must not break the ledger.
-	t.Input, t.Output = max(t.Input, 0), max(t.Output, 0)
+	t.Input, t.Output = min(max(t.Input, 0), maxTokens), min(max(t.Output, 0), maxTokens)
 	t.Cached, t.Reasoning = min(max(t.Cached, 0), t.Input), min(max(t.Reasoning, 0), t.Output)
 	e.Status, e.HTTPStatus, e.Tokens, e.Estimated, e.ProviderID = o.Status, o.HTTPStatus, t, o.Estimated, o.ProviderID
 	e.CostUSD = c.model.Cost(t.Input, t.Cached, t.Output)
@@ -161,6 +173,7 @@ func (c *Call) Finish(o Outcome) error {
 	c.hold.Settle(quota.Pair{In: t.Input, Out: t.Output})
 	c.ticket.Done(t.Input + t.Output)
 	if err != nil {
+		c.g.late.add(*e)
 		return fmt.Errorf("record call %s: %w", e.RequestID, err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/fila-ia/filaia/internal/quota"
@@ -42,7 +43,7 @@ type StreamAnswer interface {
 	io.ReadCloser
 }
 
-// Gateway admits, sends and settles calls. Its fields are set once, before the first call.
+// Gateway admits, sends and settles calls. Its exported fields are set once, before the first call.
 type Gateway struct {
 	Callers  *Callers
 	Models   *Models
@@ -54,4 +55,62 @@ type Gateway struct {
 	Now      func() time.Time
 	// AbortDrain is how long the provider is still read after the client has gone, for the sake of its usage figure.
 	AbortDrain time.Duration
+
+	inFlight sync.WaitGroup
+	late     lateRecords
+}
+
+// Wait returns when every call has ended, or ctx has.
+func (g *Gateway) Wait(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() { g.inFlight.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lateRecords are ended calls that could not be recorded yet; no more than calls were in flight when the disk failed.
+type lateRecords struct {
+	mu     sync.Mutex
+	events []usage.Event
+}
+
+// retryEvery is how often late records are tried again.
+const retryEvery = time.Second
+
+// Run records late what could not be recorded when it ended, until ctx ends.
+func (g *Gateway) Run(ctx context.Context) error {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			g.recordLate()
+			return nil
+		case <-tick.C:
+			g.recordLate()
+		}
+	}
+}
+
+func (g *Gateway) recordLate() {
+	g.late.mu.Lock()
+	defer g.late.mu.Unlock()
+	for len(g.late.events) > 0 {
+		e := &g.late.events[0]
+		if err := g.Ledger.Finish(e); err != nil {
+			return
+		}
+		g.Log.Info("call recorded late", "id", e.RequestID)
+		g.late.events = g.late.events[1:]
+	}
+}
+
+func (l *lateRecords) add(e usage.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, e)
 }

@@ -1,0 +1,28 @@
+package v1
+
+// maxDepth is how deep JSON may be nested. Validating it recurses, and a stack that overflows ends the whole process.
+const maxDepth = 512
+
+// tooDeep tells whether brackets outside strings are nested deeper than maxDepth. It says nothing of anything else.
+func tooDeep(json []byte) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(json); i++ {
+		switch c := json[i]; {
+		case inString:
+			if c == '\\' {
+				i++
+			} else if c == '"' {
+				inString = false
+			}
+		case c == '"':
+			inString = true
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
