@@ -9,12 +9,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -36,8 +34,10 @@ const (
 	keepAlive      = 30 * time.Second // an idle connection; providers close theirs after a minute or more
 )
 
-// maxAnswer bounds a whole answer.
-const maxAnswer = 64 << 20
+const (
+	maxAnswer = 64 << 20 // bytes of a whole answer
+	maxConns  = 10_000   // connections for whole answers
+)
 
 // Client sends calls to one provider. It is safe for concurrent use.
 type Client struct {
@@ -61,11 +61,14 @@ func New(o Options) (*Client, error) {
 			Name:                     "filaia",
 			NoDefaultUserAgentHeader: true,
 			Dial: func(addr string) (net.Conn, error) {
-				c, err := dialer.Dial("tcp", addr)
-				return conn{c}, err
+				tcp, err := dialer.Dial("tcp", addr)
+				if err != nil {
+					return nil, err
+				}
+				return newConn(tcp.(*net.TCPConn))
 			},
 			TLSConfig:                 &tls.Config{MinVersion: tls.VersionTLS12},
-			MaxConnsPerHost:           10_000,
+			MaxConnsPerHost:           maxConns,
 			MaxIdleConnDuration:       keepAlive,
 			MaxIdemponentCallAttempts: 1, // a call is charged: never sent twice behind our back
 			MaxResponseBodySize:       maxAnswer,
@@ -104,23 +107,15 @@ func (c *Client) Send(_ context.Context, path string, body []byte) (gateway.Answ
 	req.Header.Set("Authorization", c.auth)
 	req.SetBodyRaw(body)
 	res := fasthttp.AcquireResponse()
-	if err := c.unary.DoTimeout(req, res, answerTimeout); err != nil {
+	err := errStale
+	for n := 0; n <= maxConns && errors.Is(err, errStale); n++ { // each stale connection has left the pool
+		err = c.unary.DoTimeout(req, res, answerTimeout)
+	}
+	if err != nil {
 		fasthttp.ReleaseResponse(res)
 		return nil, refusal(err)
 	}
 	return answer{res}, nil
-}
-
-// conn tells a reset as an end in the middle. fasthttp takes a reset within a body for the body's end: it would give
-// half an answer as a whole one, and the dead connection to the next call.
-type conn struct{ net.Conn }
-
-func (c conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if errors.Is(err, syscall.ECONNRESET) {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
 }
 
 // answer is a whole answer in fasthttp's pooled memory.

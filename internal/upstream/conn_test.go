@@ -1,0 +1,204 @@
+package upstream
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// watched is a provider and a client whose connections can be looked at.
+type watched struct {
+	*httptest.Server
+	t      *testing.T
+	client *Client
+	met    atomic.Int64 // connections that the provider has accepted
+	mu     sync.Mutex
+	dialed []*conn
+}
+
+// watch starts a provider, over TLS or not, that ends connections after idle without a call.
+func watch(t *testing.T, secure bool, idle time.Duration, h http.HandlerFunc) *watched {
+	t.Helper()
+	w := &watched{Server: httptest.NewUnstartedServer(h), t: t}
+	w.Config.IdleTimeout = idle
+	w.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			w.met.Add(1)
+		}
+	}
+	if secure {
+		w.StartTLS()
+	} else {
+		w.Start()
+	}
+	t.Cleanup(w.Close)
+	w.client = open(t, w.URL)
+	if secure {
+		trust := w.Client().Transport.(*http.Transport).TLSClientConfig
+		w.client.unary.TLSConfig.RootCAs = trust.RootCAs
+		w.client.stream.Transport.(*http.Transport).TLSClientConfig.RootCAs = trust.RootCAs
+	}
+	dial := w.client.unary.Dial
+	w.client.unary.Dial = func(addr string) (net.Conn, error) {
+		nc, err := dial(addr)
+		if err == nil {
+			w.mu.Lock()
+			w.dialed = append(w.dialed, nc.(*conn))
+			w.mu.Unlock()
+		}
+		return nc, err
+	}
+	return w
+}
+
+// send sends a call that must be answered.
+func (w *watched) send() {
+	w.t.Helper()
+	a, err := w.client.Send(context.Background(), "/x", []byte("{}"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if a.Status() != 200 || string(a.Body()) != "ok" {
+		w.t.Fatalf("%d %q", a.Status(), a.Body())
+	}
+	a.Release()
+}
+
+// ended waits until all connections have ended, as the client's side sees it. No call may be under way.
+func (w *watched) ended() {
+	w.t.Helper()
+	for _, c := range w.dialed {
+		for deadline := time.Now().Add(30 * time.Second); !c.stale(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				w.t.Fatal("the provider does not end its connections")
+			}
+		}
+	}
+}
+
+func overBoth(t *testing.T, test func(t *testing.T, secure bool)) {
+	t.Run("plain", func(t *testing.T) { test(t, false) })
+	t.Run("TLS", func(t *testing.T) { test(t, true) })
+}
+
+func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
+
+func TestACallAfterTheProviderEndedTheConnectionIsAnswered(t *testing.T) {
+	overBoth(t, func(t *testing.T, secure bool) {
+		var calls atomic.Int64
+		p := watch(t, secure, time.Millisecond, func(w http.ResponseWriter, r *http.Request) { calls.Add(1); ok(w, r) })
+		for range 5 {
+			p.send()
+			p.ended()
+		}
+		if calls.Load() != 5 || p.met.Load() != 5 {
+			t.Errorf("5 calls came as %d on %d connections", calls.Load(), p.met.Load())
+		}
+	})
+}
+
+func TestManyEndedConnectionsFailNoCall(t *testing.T) {
+	overBoth(t, func(t *testing.T, secure bool) {
+		const many = 50
+		var together sync.WaitGroup
+		together.Add(many)
+		p := watch(t, secure, 0, func(w http.ResponseWriter, r *http.Request) {
+			if r.ContentLength == 3 { // one of the many
+				together.Done()
+				together.Wait()
+			}
+			ok(w, r)
+		})
+		var done sync.WaitGroup
+		for range many {
+			done.Go(func() {
+				a, err := p.client.Send(context.Background(), "/x", []byte("[1]"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				a.Release()
+			})
+		}
+		done.Wait()
+		p.CloseClientConnections()
+		p.ended()
+		p.send()
+	})
+}
+
+func TestALivingConnectionIsUsedAgain(t *testing.T) {
+	overBoth(t, func(t *testing.T, secure bool) {
+		p := watch(t, secure, 0, ok)
+		for range 100 {
+			p.send()
+		}
+		if p.met.Load() != 1 {
+			t.Errorf("100 calls took %d connections", p.met.Load())
+		}
+	})
+}
+
+// TestACallThatWasWrittenIsNotSentAgain: the provider may have charged it.
+func TestACallThatWasWrittenIsNotSentAgain(t *testing.T) {
+	overBoth(t, func(t *testing.T, secure bool) {
+		var calls atomic.Int64
+		p := watch(t, secure, 0, func(w http.ResponseWriter, r *http.Request) {
+			if calls.Add(1) == 1 {
+				ok(w, r)
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			panic(http.ErrAbortHandler)
+		})
+		p.send()
+		if _, err := p.client.Send(context.Background(), "/x", []byte("{}")); !away(err) {
+			t.Error(err)
+		}
+		if calls.Load() != 2 {
+			t.Errorf("2 calls came as %d", calls.Load())
+		}
+	})
+}
+
+func TestAProviderThatEndsNewConnectionsIsDialedOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := &watched{t: t, client: open(t, "http://"+l.Addr().String())}
+	dial := p.client.unary.Dial
+	p.client.unary.Dial = func(addr string) (net.Conn, error) {
+		nc, err := dial(addr)
+		if err != nil {
+			return nil, err
+		}
+		if other, err := l.Accept(); err == nil {
+			other.Close()
+		}
+		p.dialed = append(p.dialed, nc.(*conn))
+		p.ended()
+		return nc, nil
+	}
+	if _, err := p.client.Send(context.Background(), "/x", []byte("{}")); !away(err) {
+		t.Error(err)
+	}
+	if len(p.dialed) != 1 {
+		t.Errorf("dialed %d times", len(p.dialed))
+	}
+}
+
+func TestTheLookAtAConnectionMakesNoGarbage(t *testing.T) {
+	p := watch(t, false, 0, ok)
+	p.send()
+	if n := testing.AllocsPerRun(100, func() { p.dialed[0].stale() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
