@@ -113,6 +113,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	workers, working := errgroup.WithContext(working)
 	workers.Go(func() error { return core.ledger.Run(working) })
 	workers.Go(func() error { return core.quota.Run(working) })
+	workers.Go(func() error { return core.gate.Run(working) })
 	workers.Go(func() error { return listenChanges(working, db, core, site, log) })
 	workers.Go(func() error { return site.panel.Run(working) })
 	if db.local != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/fila-ia/filaia/handlers"
 	v1 "github.com/fila-ia/filaia/handlers/v1"
@@ -19,6 +20,9 @@ import (
 
 // bodyLimit is the largest request body; OpenAI takes images of up to 20 MB inlined as base64.
 const bodyLimit = 32 << 20
+
+// formLimit is the largest form.
+const formLimit = 1 << 20
 
 // site is everything that answers HTTP.
 type site struct {
@@ -56,6 +60,12 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 			return panel.Error(c, err)
 		},
 	})
+	app.Server().HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		if strings.HasPrefix(string(h.RequestURI()), v1.Prefix+"/") {
+			return fasthttp.RequestConfig{MaxRequestBodySize: api.BodyLimit(h)}
+		}
+		return fasthttp.RequestConfig{MaxRequestBodySize: formLimit}
+	}
 	api.Register(app)
 	panel.Register(app)
 	return &site{app: app, panel: panel}
@@ -104,6 +114,7 @@ func upkeep(ctx context.Context, s *store.Store, log *slog.Logger) error {
 		for name, job := range map[string]func() error{
 			"make partitions": func() error { return makePartitions(ctx, s) },
 			"sweep minutes":   func() error { _, err := s.SweepMinutes(ctx); return err },
+			"reap leases":     func() error { return s.ReapLeases(ctx) },
 			"sweep sessions":  func() error { _, err := s.SweepSessions(ctx); return err },
 		} {
 			if err := job(); err != nil && ctx.Err() == nil {
