@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -19,19 +20,23 @@ var errStale = errors.New("the provider has ended the idle connection")
 //     be written again. SetWriteDeadline, with which fasthttp begins every call, looks.
 type conn struct {
 	net.Conn
-	raw   syscall.RawConn
-	peek  func(fd uintptr) // made once: one for each call would be garbage
-	alive bool             // what peek saw
-	used  bool             // it was read from; a new one that has ended is no reason to dial again
+	raw    syscall.RawConn
+	peek   func(fd uintptr) // made once: one for each call would be garbage
+	alive  bool             // what peek saw
+	used   bool             // it was read from; a new one that has ended is no reason to dial again
+	forget func() bool      // ends the wait for Abort
 }
 
-func newConn(tcp *net.TCPConn) (*conn, error) {
+// newConn wraps a connection, which is closed when life ends.
+func newConn(life context.Context, tcp *net.TCPConn) (*conn, error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	c := &conn{Conn: tcp, raw: raw}
 	c.peek = func(fd uintptr) { c.alive = alive(fd) }
+	// Not a deadline: fasthttp would set a later one.
+	c.forget = context.AfterFunc(life, func() { tcp.Close() })
 	return c, nil
 }
 
@@ -59,4 +64,10 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 // stale tells whether a connection that should be silent has ended, or says something: nobody asked it.
 func (c *conn) stale() bool {
 	return c.raw.Control(c.peek) != nil || !c.alive
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	c.forget()
+	return c.Conn.Close()
 }

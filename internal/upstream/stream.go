@@ -10,13 +10,18 @@ import (
 	"github.com/fila-ia/filaia/internal/gateway"
 )
 
-// Stream posts a JSON body and gives the answer as it comes. Ending ctx breaks it off, and so does a provider that
-// stays silent for too long.
+// Stream posts a JSON body and gives the answer as it comes. Ending ctx breaks it off, and so do Abort and a provider
+// that stays silent for too long.
 func (c *Client) Stream(ctx context.Context, path string, body []byte) (gateway.StreamAnswer, error) {
+	if err := c.life.Err(); err != nil {
+		return nil, refusal(err)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	forget := context.AfterFunc(c.life, func() { cancel(nil) })
+	over := func() { forget(); cancel(nil) }
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		cancel(nil)
+		over()
 		return nil, refusal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
@@ -25,18 +30,18 @@ func (c *Client) Stream(ctx context.Context, path string, body []byte) (gateway.
 	req.Header.Set("User-Agent", "filaia")
 	res, err := c.stream.Do(req)
 	if err != nil {
-		cancel(nil)
+		over()
 		return nil, refusal(err)
 	}
-	s := &stream{res: res, cancel: cancel}
+	s := &stream{res: res, over: over}
 	s.idle = time.AfterFunc(idleTimeout, func() { cancel(context.DeadlineExceeded) })
 	return s, nil
 }
 
 type stream struct {
-	res    *http.Response
-	cancel context.CancelCauseFunc
-	idle   *time.Timer
+	res  *http.Response
+	over func() // frees the call's context
+	idle *time.Timer
 }
 
 func (s *stream) Status() int               { return s.res.StatusCode }
@@ -58,6 +63,6 @@ func (s *stream) Read(p []byte) (int, error) {
 func (s *stream) Close() error {
 	s.idle.Stop()
 	err := s.res.Body.Close()
-	s.cancel(nil)
+	s.over()
 	return err
 }

@@ -45,6 +45,8 @@ type Client struct {
 	auth   string
 	unary  *fasthttp.Client
 	stream *http.Client
+	life   context.Context // the client's, not a call's: ends with Abort
+	abort  context.CancelFunc
 }
 
 // New makes a client; it opens no connection yet.
@@ -54,18 +56,20 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("provider address %q is not an http or https URL", o.BaseURL)
 	}
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: keepAlive}
+	life, abort := context.WithCancel(context.Background())
 	return &Client{
+		life: life, abort: abort,
 		base: strings.TrimSuffix(o.BaseURL, "/"),
 		auth: "Bearer " + o.APIKey,
 		unary: &fasthttp.Client{
 			Name:                     "filaia",
 			NoDefaultUserAgentHeader: true,
 			Dial: func(addr string) (net.Conn, error) {
-				tcp, err := dialer.Dial("tcp", addr)
+				tcp, err := dialer.DialContext(life, "tcp", addr)
 				if err != nil {
 					return nil, err
 				}
-				return newConn(tcp.(*net.TCPConn))
+				return newConn(life, tcp.(*net.TCPConn))
 			},
 			TLSConfig:                 &tls.Config{MinVersion: tls.VersionTLS12},
 			MaxConnsPerHost:           maxConns,
@@ -91,14 +95,23 @@ func New(o Options) (*Client, error) {
 	}, nil
 }
 
+// Abort breaks off every call under way and refuses those to come; it does not wait for them. They fail at once as
+// gateway.ProviderAway, with a cause that is context.Canceled. What a stream gave before stays given.
+func (c *Client) Abort() { c.abort() }
+
 // Close drops idle connections.
 func (c *Client) Close() {
 	c.unary.CloseIdleConnections()
 	c.stream.CloseIdleConnections()
 }
 
-// Send posts a JSON body and gives the whole answer.
+// Send posts a JSON body and gives the whole answer. Ending ctx does not break it off, Abort does: to watch ctx, each
+// call would need a goroutine, and the context of a request to fasthttp ends as soon as its server begins to stop, when
+// calls under way still have time.
 func (c *Client) Send(_ context.Context, path string, body []byte) (gateway.Answer, error) {
+	if err := c.life.Err(); err != nil {
+		return nil, refusal(err)
+	}
 	req := fasthttp.AcquireRequest()
 	defer fasthttp.ReleaseRequest(req)
 	req.SetRequestURI(c.base + path)
@@ -113,6 +126,9 @@ func (c *Client) Send(_ context.Context, path string, body []byte) (gateway.Answ
 	}
 	if err != nil {
 		fasthttp.ReleaseResponse(res)
+		if aborted := c.life.Err(); aborted != nil {
+			err = fmt.Errorf("%w: %v", aborted, err)
+		}
 		return nil, refusal(err)
 	}
 	return answer{res}, nil
