@@ -7,6 +7,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,20 +17,22 @@ import (
 
 // Store reads and writes the database. It is safe for concurrent use.
 type Store struct {
-	db  *sqlx.DB
-	now func() time.Time
+	db      *sqlx.DB
+	patient *sql.DB // waits for long statements
+	now     func() time.Time
 }
 
 // MaxConnections is what one process takes of PostgreSQL's max_connections; it leaves room for other replicas.
 const MaxConnections = 16
 
-// Open connects to the database at a lib/pq DSN and checks that it answers.
+// Open connects to the database at a lib/pq DSN and checks that it answers. A call on the Store ends with its context, and
+// with an error when PostgreSQL says nothing for silenceLimit.
 func Open(ctx context.Context, dsn string) (*Store, error) {
-	connector, err := pq.NewConnector(dsn)
+	config, err := pq.NewConfig(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("database address: %w", err)
 	}
-	db := sql.OpenDB(connector)
+	db := sql.OpenDB(&connector{config: config, silence: silenceLimit})
 	db.SetMaxOpenConns(MaxConnections)
 	db.SetMaxIdleConns(MaxConnections / 2)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -37,19 +40,22 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 		db.Close()
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
-	return New(db, time.Now), nil
+	s := New(db, time.Now)
+	s.patient = sql.OpenDB(&connector{config: config})
+	s.patient.SetMaxIdleConns(-1) // seldom used
+	return s, nil
 }
 
 // New wraps an open database. now is frozen once per transaction, so that a transaction has one time.
 func New(db *sql.DB, now func() time.Time) *Store {
-	return &Store{db: sqlx.NewDb(db, "postgres"), now: now}
+	return &Store{db: sqlx.NewDb(db, "postgres"), patient: db, now: now}
 }
 
-// DB gives the pool to what runs its own SQL: migrations and the health check.
-func (s *Store) DB() *sql.DB { return s.db.DB }
+// DB gives a pool to what runs its own SQL, such as migrations, whose statements may take as long as their context lets them.
+func (s *Store) DB() *sql.DB { return s.patient }
 
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // Close releases the connections.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.db.Close(), s.patient.Close()) }
