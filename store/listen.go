@@ -17,10 +17,15 @@ type Changes struct {
 	Usage   func()
 }
 
-// Listen tells of changes until ctx ends. After a lost connection everything is told to be old, because what happened
-// meanwhile was not heard.
+// Listen tells of changes until ctx ends. At the start and after a lost connection everything is told to be old, because what
+// happened before was not heard.
 func Listen(ctx context.Context, dsn string, changes Changes, log *slog.Logger) error {
-	listener := pq.NewListener(dsn, 50*time.Millisecond, 5*time.Second, func(event pq.ListenerEventType, err error) {
+	return listen(ctx, dsn, listenSilence, changes, log)
+}
+
+func listen(ctx context.Context, dsn string, silence time.Duration, changes Changes, log *slog.Logger) error {
+	d := &dialer{silence: silence}
+	listener := pq.NewDialListener(d, dsn, 50*time.Millisecond, 5*time.Second, func(event pq.ListenerEventType, err error) {
 		switch event {
 		case pq.ListenerEventDisconnected:
 			log.Warn("change notifications lost; trying again", "error", err)
@@ -30,11 +35,17 @@ func Listen(ctx context.Context, dsn string, changes Changes, log *slog.Logger) 
 		}
 	})
 	defer listener.Close()
+	// The listener waits for connections and answers with its lock held, which Close needs as well.
+	defer context.AfterFunc(ctx, func() {
+		d.endBy(time.Now())
+		listener.Close()
+	})()
 	for _, channel := range []string{"filaia_callers", "filaia_models", "filaia_usage"} {
-		if err := listener.Listen(channel); err != nil {
+		if err := listener.Listen(channel); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("listen on %s: %w", channel, err)
 		}
 	}
+	changes.tell(nil) // what was read before anybody listened may be old
 	ping := time.NewTicker(15 * time.Second)
 	defer ping.Stop()
 	for {
@@ -43,13 +54,16 @@ func Listen(ctx context.Context, dsn string, changes Changes, log *slog.Logger) 
 			return nil
 		case <-ping.C:
 			go listener.Ping() //nolint:errcheck // only to notice a dead connection
-		case n := <-listener.Notify:
+		case n, open := <-listener.Notify:
+			if !open { // ctx has ended
+				return nil
+			}
 			changes.tell(n)
 		}
 	}
 }
 
-// tell passes one notification on; nil comes after a reconnect.
+// tell passes one notification on; nil stands for all that may have been missed.
 func (c Changes) tell(n *pq.Notification) {
 	switch {
 	case n == nil:
