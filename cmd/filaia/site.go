@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -81,15 +82,53 @@ func (s *site) stop(log *slog.Logger) {
 
 // listenChanges keeps what is in memory as fresh as the database.
 func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	models, reloading := make(chan struct{}, 1), sync.WaitGroup{}
+	reloading.Go(func() { reloadModels(ctx, models, c.gate.Models.Reload, log) })
+	defer reloading.Wait()
+	defer stop()
 	return store.Listen(ctx, db.dsn, store.Changes{
 		Callers: c.gate.Callers.Forget,
 		Models: func() {
-			if err := c.gate.Models.Reload(ctx); err != nil && ctx.Err() == nil {
-				log.Error("models could not be read again", "error", err)
+			select {
+			case models <- struct{}{}:
+			default: // they will be read anyway
 			}
 		},
 		Usage: s.panel.Notify,
 	}, log)
+}
+
+// reloadTime is what reading the models may take, and reloadPause what is waited after it failed.
+const (
+	reloadTime  = 10 * time.Second
+	reloadPause = time.Second
+)
+
+// reloadModels reads the models whenever they are said to be old, until it succeeds. It reads beside the listener, which
+// would otherwise hear of no revoked key while the database is slow.
+func reloadModels(ctx context.Context, old <-chan struct{}, reload func(context.Context) error, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-old:
+		}
+		for {
+			timed, cancel := context.WithTimeout(ctx, reloadTime)
+			err := reload(timed)
+			cancel()
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			log.Error("models could not be read again; trying on", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(reloadPause):
+			}
+		}
+	}
 }
 
 // announce prints where to go: the one-time link for the first owner, or the address.
