@@ -95,7 +95,7 @@ func TestAChangeIsHeardOfAtOnce(t *testing.T) {
 	heard := make(chan int64, 10)
 	done := make(chan error, 1)
 	go func() {
-		done <- Listen(ctx, dsn, Changes{Callers: func(id int64) { heard <- id }, Models: func() {}, Usage: func() {}}, discard())
+		done <- Listen(ctx, dsn, Changes{Callers: func(id int64) { heard <- id }, Models: func() {}, Usage: func() {}, Recalled: func(int64, string) {}}, discard())
 	}()
 	defer func() { cancel(); <-done }()
 	// Changes made before the listener is there are not heard of: change until one is.

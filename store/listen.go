@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -15,6 +16,8 @@ type Changes struct {
 	Callers func(tenantID int64) // what is known of this tenant's callers is old; 0: of all
 	Models  func()
 	Usage   func()
+	// Recalled tells that a replica wants what nobody holds of a period handed back.
+	Recalled func(periodID int64, replica string)
 }
 
 // Listen tells of changes until ctx ends. At the start and after a lost connection everything is told to be old, because what
@@ -40,7 +43,7 @@ func listen(ctx context.Context, dsn string, silence time.Duration, changes Chan
 		d.endBy(time.Now())
 		listener.Close()
 	})()
-	for _, channel := range []string{"filaia_callers", "filaia_models", "filaia_usage"} {
+	for _, channel := range []string{"filaia_callers", "filaia_models", "filaia_usage", "filaia_leases"} {
 		if err := listener.Listen(channel); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("listen on %s: %w", channel, err)
 		}
@@ -77,5 +80,10 @@ func (c Changes) tell(n *pq.Notification) {
 		c.Models()
 	case n.Channel == "filaia_usage":
 		c.Usage()
+	case n.Channel == "filaia_leases":
+		period, replica, _ := strings.Cut(n.Extra, " ")
+		if periodID, err := strconv.ParseInt(period, 10, 64); err == nil {
+			c.Recalled(periodID, replica)
+		}
 	}
 }

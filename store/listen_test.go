@@ -20,7 +20,7 @@ func TestNewsAreLostAndFoundAgainWithAFrozenDatabase(t *testing.T) {
 			case heard <- id:
 			case <-ctx.Done():
 			}
-		}, Models: func() {}, Usage: func() {}}
+		}, Models: func() {}, Usage: func() {}, Recalled: func(int64, string) {}}
 		done <- listen(ctx, p.dsn, 500*time.Millisecond, changes, discard())
 	}()
 	hear := func(what string, want int64) {
@@ -61,7 +61,7 @@ func TestListeningEndsBeforeItBegan(t *testing.T) {
 			defer p.thaw()
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			nothing := Changes{Callers: func(int64) {}, Models: func() {}, Usage: func() {}}
+			nothing := Changes{Callers: func(int64) {}, Models: func() {}, Usage: func() {}, Recalled: func(int64, string) {}}
 			if err := ends(t, name, func() error { return Listen(ctx, dsn, nothing, discard()) }); err != nil {
 				t.Fatal(err)
 			}

@@ -24,13 +24,15 @@ import (
 
 // core is what the path of a call stands on.
 type core struct {
-	gate   *gateway.Gateway
-	ledger *ledger.Ledger
-	quota  *quota.Manager
+	gate     *gateway.Gateway
+	ledger   *ledger.Ledger
+	quota    *quota.Manager
+	provider *upstream.Client
+	replica  string
 }
 
 // openCore recovers what an earlier life of this data folder left, and makes the gateway.
-func openCore(ctx context.Context, cfg config.Config, db *database, provider gateway.Upstream, log *slog.Logger) (*core, error) {
+func openCore(ctx context.Context, cfg config.Config, db *database, provider *upstream.Client, log *slog.Logger) (*core, error) {
 	replica, err := replicaName(cfg.DataDir)
 	if err != nil {
 		return nil, err
@@ -48,7 +50,7 @@ func openCore(ctx context.Context, cfg config.Config, db *database, provider gat
 	if err != nil {
 		return nil, fmt.Errorf("FILAIA_DATA_DIR: %w; each server needs a folder of its own, which it may write", err)
 	}
-	c := &core{ledger: spool, quota: manager}
+	c := &core{ledger: spool, quota: manager, provider: provider, replica: replica}
 	if err := c.recover(ctx, leases, log); err != nil {
 		return nil, errors.Join(err, spool.Close())
 	}
@@ -74,6 +76,28 @@ func (c *core) recover(ctx context.Context, leases *store.Leases, log *slog.Logg
 			"cut_bytes", report.CutBytes, "skipped_bytes", report.SkippedBytes, "kept_files", report.Corrupt)
 	}
 	return leases.ReleaseAll(ctx)
+}
+
+// cutTime is what calls that are cut off get to be recorded.
+const cutTime = 10 * time.Second
+
+// cut breaks off the calls that are still under way, and waits until what they delivered is recorded.
+func (c *core) cut(log *slog.Logger) {
+	c.provider.Abort()
+	ctx, cancel := context.WithTimeout(context.Background(), cutTime)
+	defer cancel()
+	if err := c.gate.Wait(ctx); err != nil {
+		log.Error("calls were left behind; they will be recorded as interrupted", "error", err)
+	}
+}
+
+// handBack returns what nobody holds of a period that another replica asks for. It does not block the listener.
+func (c *core) handBack(ctx context.Context) func(periodID int64, replica string) {
+	return func(periodID int64, replica string) {
+		if replica != c.replica {
+			go c.quota.HandBack(ctx, periodID)
+		}
+	}
 }
 
 // close hands the leases back once all is committed. Calls and Run must have ended.
@@ -105,7 +129,7 @@ func replicaName(dir string) (string, error) {
 }
 
 // openProvider gives the provider: the configured one, or the simulator where none is.
-func openProvider(cfg config.Config, log *slog.Logger) (gateway.Upstream, func(), error) {
+func openProvider(cfg config.Config, log *slog.Logger) (*upstream.Client, func(), error) {
 	options, stop := upstream.Options{BaseURL: cfg.OpenAIURL, APIKey: cfg.OpenAIKey}, func() {}
 	if cfg.Simulated() {
 		simulator, err := openaitest.New(openaitest.Simulator())

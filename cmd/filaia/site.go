@@ -72,11 +72,12 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 	return &site{app: app, panel: panel}
 }
 
-// stop lets calls under way end, then cuts them.
-func (s *site) stop(log *slog.Logger) {
+// stop lets calls under way end, and cuts those that take too long.
+func (s *site) stop(c *core, log *slog.Logger) {
 	s.panel.Close() // live pages would hold their connections for ever
 	if err := s.app.ShutdownWithTimeout(shutdownTime); err != nil {
-		log.Warn("calls were cut at shutdown", "error", err)
+		log.Warn("cutting calls that did not end in time", "seconds", shutdownTime.Seconds())
+		c.cut(log)
 	}
 }
 
@@ -95,7 +96,8 @@ func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slo
 			default: // they will be read anyway
 			}
 		},
-		Usage: s.panel.Notify,
+		Usage:    s.panel.Notify,
+		Recalled: c.handBack(ctx),
 	}, log)
 }
 

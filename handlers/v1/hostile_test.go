@@ -187,3 +187,33 @@ func TestWaitReturnsWhenEveryCallHasEnded(t *testing.T) {
 	}
 	s.records(1)
 }
+
+// TestCallsThatAreCutAreRecordedAsTheyStand is what a server does that must stop.
+func TestCallsThatAreCutAreRecordedAsTheyStand(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{TokensPerSecond: 50})
+	answers := make(chan answer, 2)
+	long := openaitest.Behaviour{Text: strings.Repeat("uma resposta longa ", 300)}
+	s.provider.Next(long, long)
+	go func() { answers <- s.post(chatBody(`"stream":true,"max_tokens":900,`)) }()
+	go func() { answers <- s.post(chatBody(`"max_tokens":900,`)) }()
+	for deadline := time.Now().Add(10 * time.Second); s.provider.Stats().Requests < 2; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the calls never came")
+		}
+	}
+	time.AfterFunc(500*time.Millisecond, s.client.Abort) // some of the stream has been delivered by then
+	for range 2 {
+		if a := <-answers; errorType(a.body) != "service_unavailable_error" || strings.Contains(a.body, "[DONE]") {
+			t.Errorf("%d %q", a.status, a.body[max(0, len(a.body)-300):])
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	s.must(s.gate.Wait(ctx))
+	for _, r := range s.records(2) {
+		if r.Status != "error" || r.Estimated != r.Streamed || (r.Out > 0) != r.Streamed {
+			t.Errorf("%+v", r)
+		}
+	}
+	s.unheld()
+}

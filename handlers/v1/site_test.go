@@ -38,6 +38,7 @@ type site struct {
 	ledger   *ledger.Ledger
 	gate     *gateway.Gateway
 	provider *openaitest.Server
+	client   *upstream.Client
 	tenant   tenancy.Tenant
 	keyID    int64
 	key      string
@@ -72,9 +73,9 @@ func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
 	s.provider, err = openaitest.New(o)
 	s.must(err)
 	t.Cleanup(s.provider.Close)
-	client, err := upstream.New(upstream.Options{BaseURL: s.provider.URL(), APIKey: providerKey})
+	s.client, err = upstream.New(upstream.Options{BaseURL: s.provider.URL(), APIKey: providerKey})
 	s.must(err)
-	t.Cleanup(client.Close)
+	t.Cleanup(s.client.Close)
 
 	manager := quota.NewManager(s.store.Leases("test"), log, time.Now)
 	s.ledger, err = ledger.Open(t.TempDir(), ledger.Options{Sink: s.store.UsageCommitter("test", manager.Uncovered), Log: log})
@@ -95,7 +96,7 @@ func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
 	})
 	s.gate = &gateway.Gateway{
 		Callers: gateway.NewCallers(s.store, time.Now), Models: gateway.NewModels(s.store), Quota: manager, Rates: ratelimit.New(time.Now),
-		Ledger: s.ledger, Upstream: client, Log: log, Now: time.Now, AbortDrain: 2 * time.Second,
+		Ledger: s.ledger, Upstream: s.client, Log: log, Now: time.Now, AbortDrain: 2 * time.Second,
 	}
 	s.must(s.gate.Models.Reload(ctx))
 	s.customer(terms)
