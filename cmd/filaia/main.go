@@ -35,7 +35,7 @@ func main() {
 }
 
 // stopTime is what a command gets to end after a signal: longer than all the waits of a stop together.
-const stopTime = 90 * time.Second
+const stopTime = 2 * time.Minute
 
 // await gives what a command ended with. After a first signal the command has limit to end by itself, because a
 // database that says nothing would hold it for ever; a second signal ends the process at once.
