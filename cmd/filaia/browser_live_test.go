@@ -27,7 +27,7 @@ func call(s *server, key string) (openai.Usage, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	answer, err := openai.NewClientWithConfig(config).CreateChatCompletion(ctx, openai.ChatCompletionRequest{
-		Model: "gpt-4.1-nano", MaxTokens: 60,
+		Model: "gpt-4.1-nano", MaxCompletionTokens: 60,
 		Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: prompt}},
 	})
 	return answer.Usage, err

@@ -63,7 +63,9 @@ func TestAPersonRunsTheBusinessInABrowser(t *testing.T) {
 
 func (w *walk) setUp(title string) {
 	w.t.Helper()
-	w.open(w.setup, `/setup\?token=.*`)
+	link := ""
+	eventually(w.t, "the set-up link is printed", func() bool { link = setupLink.FindString(w.output.String()); return link != "" })
+	w.open(link, `/setup\?token=.*`)
 	w.shows("h1", title)
 	w.write("name", "Marina Souza")
 	w.write("email", ownerEmail)

@@ -86,7 +86,6 @@ func (i *install) url() string { return "http://" + i.address }
 type server struct {
 	*install
 	cmd    *exec.Cmd
-	setup  string // the one-time link, if one was printed
 	output *lockedBuffer
 	ended  chan struct{}
 }
@@ -108,6 +107,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// setupLink is the one-time link; what a server printed may be read a moment after it answers.
 var setupLink = regexp.MustCompile(`http\S+/setup\?token=\S+`)
 
 // serve starts the server and waits until it answers. It is stopped when the test ends.
@@ -142,7 +142,6 @@ func (i *install) serve() *server {
 		res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	s.setup = setupLink.FindString(s.output.String())
 	return s
 }
 
