@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/fila-ia/filaia/internal/tokenizer"
 )
 
 // recheckAfter is how long a bucket found empty is believed to be empty. It bounds the database calls that refused
@@ -25,9 +27,6 @@ const (
 
 // reserveTimeout bounds how long a call waits for its tokens before it is told to try again.
 const reserveTimeout = 10 * time.Second
-
-// longestToken is the most bytes that one token stands for: a text needs at least so many tokens less.
-const longestToken = 128
 
 // bucket is one period's tokens in this replica.
 type bucket struct {
@@ -93,7 +92,7 @@ func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 			} else if err != nil {
 				return Pair{}, err
 			}
-		case want.ExactIn != nil && b.avail.In < want.In && want.In/longestToken <= b.reachable().In:
+		case want.ExactIn != nil && b.avail.In < want.In && want.In/tokenizer.LongestToken <= b.reachable().In: // else no count can make it fit
 			want = b.counted(want)
 		case !b.reachable().covers(need):
 			return Pair{}, b.refusal(need)
