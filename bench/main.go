@@ -45,6 +45,9 @@ func run(ctx context.Context, args []string) error {
 		size = short
 	}
 	r, err := measure(ctx, size)
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
 	if err != nil {
 		return err
 	}
