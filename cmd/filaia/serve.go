@@ -123,7 +123,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 		workers.Go(func() error { return upkeep(working, db.Store, log) })
 	}
 	served := make(chan error, 1)
-	go func() { served <- site.app.Listener(v1.Linger(listener)) }()
+	go func() { served <- site.app.Listener(cutStalled(v1.Linger(listener), stallTime)) }()
 	log.Info("serving", "address", listener.Addr().String(), "simulated_provider", cfg.Simulated())
 
 	select {
@@ -132,7 +132,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	case <-working.Done():
 	}
 	log.Info("stopping")
-	site.stop(log)
+	site.stop(core, log)
 	stopWorking()
 	return errors.Join(err, workers.Wait())
 }
