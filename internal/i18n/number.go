@@ -155,11 +155,11 @@ func (p Printer) MoneyInput(micros int64) string {
 		sign = "-"
 	}
 	whole, frac := strconv.FormatUint(n/1_000_000, 10), decimals(n, 2)
+	if len(frac) == 3 { // "1,234" and "1.234" would read as a thousand
+		frac += "0"
+	}
 	if p.Lang() != En {
 		return sign + group(whole, ".") + "," + frac
-	}
-	if len(frac) == 3 { // "1.234" would read as a thousand
-		frac += "0"
 	}
 	return sign + whole + "." + frac
 }

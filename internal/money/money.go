@@ -28,7 +28,8 @@ var ErrNotAnAmount = errors.New("not an amount")
 
 // Parse reads an amount typed in the Brazilian way ("1.234,56", "R$ 99,90") or plainly with a dot
 // ("99.90", "1234"). A dot is a thousands mark only where a comma follows it or where it groups three digits
-// more than once; "1.234" alone is therefore refused as ambiguous. At most six decimals.
+// more than once; "1.234" and "1,234" alone are refused: one half of the world reads the one as the other. At most six
+// decimals.
 func Parse(text string) (Micros, error) {
 	s := strings.TrimSpace(strings.NewReplacer("R$", "", "US$", "", "\u00a0", "", " ", "").Replace(text))
 	negative := strings.HasPrefix(s, "-")
@@ -48,7 +49,8 @@ func Parse(text string) (Micros, error) {
 
 func split(s string) (whole, frac string, ok bool) {
 	if before, after, comma := strings.Cut(s, ","); comma {
-		ok = !strings.ContainsAny(after, ".,") && after != "" && grouped(before)
+		ambiguous := len(after) == 3 && before != "0" && !strings.Contains(before, ".")
+		ok = !strings.ContainsAny(after, ".,") && after != "" && grouped(before) && !ambiguous
 		return strings.ReplaceAll(before, ".", ""), after, ok
 	}
 	if strings.Count(s, ".") == 1 {
