@@ -22,7 +22,7 @@ func goClient(i *install, key string) *openai.Client {
 }
 
 var goQuestion = openai.ChatCompletionRequest{
-	Model: "gpt-4.1-nano", MaxTokens: 20,
+	Model: "gpt-4.1-nano", MaxCompletionTokens: 20,
 	Messages: []openai.ChatCompletionMessage{{Role: openai.ChatMessageRoleUser, Content: "Quantos pães cabem no forno?"}},
 }
 
