@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"github.com/fila-ia/filaia/internal/openaitest"
 )
 
@@ -166,6 +168,22 @@ func (i *install) tables() {
 			}
 		}
 	}
+}
+
+func TestADemonstrationIsSeededOnceAndItsKeysWork(t *testing.T) {
+	i := newInstall(t, "")
+	s := i.serve()
+	out, errText, err := i.try("", "demo", "seed", "--json")
+	if err != nil || gjson.Get(out, "customers").Int() < 10 || gjson.Get(out, "calls").Int() < 10_000 ||
+		gjson.Get(out, "logins.0.role").Str != "owner" || gjson.Get(out, "logins.0.password").Str == "" {
+		t.Fatalf("demo seed: %v %s %s", err, out, errText)
+	}
+	before := i.contents()
+	i.refuses("", []string{"has customers already", "nothing was changed"}, "demo", "seed", "--json")
+	if i.contents() != before {
+		t.Error("a second seeding changed something")
+	}
+	measure(t, s, gjson.Get(out, "keys.0.key").Str, question)
 }
 
 // TestARevokedKeyStopsOnEveryReplica runs two replicas on one database; a command at the first is heard by both.

@@ -33,11 +33,31 @@ func seed(ctx context.Context, w world, f *flags, cfg config.Config, s *store.St
 	if err != nil {
 		return err
 	}
+	type login struct {
+		Role     tenancy.Role `json:"role"`
+		Customer string       `json:"customer"` // empty for the team
+		Email    string       `json:"email"`
+		Password string       `json:"password"`
+	}
+	type access struct {
+		Customer string `json:"customer"`
+		Key      string `json:"key"`
+	}
+	out := struct {
+		Customers int      `json:"customers"`
+		Calls     int      `json:"calls"`
+		Logins    []login  `json:"logins"`
+		Keys      []access `json:"keys"`
+	}{Customers: report.Customers, Calls: report.Calls}
 	rows := [][]string{}
 	for _, l := range report.Logins {
+		out.Logins = append(out.Logins, login(l))
 		rows = append(rows, []string{string(l.Role), l.Customer, l.Email, l.Password})
 	}
-	return f.print(w, report, []string{"ROLE", "CUSTOMER", "E-MAIL", "PASSWORD (shown only now)"}, rows)
+	for _, k := range report.Keys {
+		out.Keys = append(out.Keys, access{k.Customer, k.Secret.Reveal()})
+	}
+	return f.print(w, out, []string{"ROLE", "CUSTOMER", "E-MAIL", "PASSWORD (shown only now)"}, rows)
 }
 
 // demoServe seeds an empty installation, then serves it with the simulator and lets some customers call.
