@@ -99,12 +99,12 @@ func (d *PlanDraft) Validate() error {
 }
 
 func (t Terms) check(f *fault.Form) {
-	const maxPrice = 10_000_000 * money.Unit
-	f.Check(t.Price >= 0 && t.Price <= maxPrice, "price", "error.money_range")
+	const maxPrice, maxOveragePrice = 10_000_000, 1000 // R$
+	f.Check(t.Price >= 0 && t.Price <= maxPrice*money.Unit, "price", "error.money_range", "max", maxPrice)
 	f.Check(t.InputTokens >= 0 && t.InputTokens <= MaxTokens, "input_tokens", "error.range", "min", 0, "max", MaxTokens)
 	f.Check(t.OutputTokens >= 0 && t.OutputTokens <= MaxTokens, "output_tokens", "error.range", "min", 0, "max", MaxTokens)
 	f.Check(t.Overage == Block || t.Overage == Charge, "overage", "error.choice", "value", string(t.Overage), "accepted", "block, charge")
-	f.Check(t.OveragePrice >= 0 && t.OveragePrice <= 1000*money.Unit, "overage_price", "error.money_range")
+	f.Check(t.OveragePrice >= 0 && t.OveragePrice <= maxOveragePrice*money.Unit, "overage_price", "error.money_range", "max", maxOveragePrice)
 	f.Check(t.Overage != Charge || t.OveragePrice > 0, "overage_price", "error.overage_price_missing")
 	const maxRate = 1_000_000_000
 	f.Check(t.RequestsPerMinute >= 0 && t.RequestsPerMinute <= maxRate, "rpm", "error.range", "min", 1, "max", maxRate)
