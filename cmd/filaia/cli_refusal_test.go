@@ -33,7 +33,7 @@ var refusals = []struct {
 	{args: "--slug|Ouro Preto", base: planWords, words: "--slug|Ouro Preto|lower-case letters, digits and hyphens"},
 	{args: "--price|99,9x", base: planWords, words: "--price|99,9x|Example: 1234.56"},
 	{args: "--price|1.234", base: planWords, words: "--price|1.234|Example: 1234.56"}, // thousands or decimals?
-	{args: "--price|-1", base: planWords, words: `--price "-1"|outside what is accepted`},
+	{args: "--price|-1", base: planWords, words: `--price "-1"|from 0 to R$ 10,000,000`},
 	{args: "--input-tokens|ten", base: planWords, words: `--input-tokens: "ten" is not accepted|whole number`},
 	{args: "--input-tokens|-1", base: planWords, words: `--input-tokens "-1"|between 0 and 1,000,000,000,000`},
 	{args: "--overage|stop", base: planWords, words: "--overage|stop|block, charge"},
