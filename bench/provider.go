@@ -12,7 +12,7 @@ import (
 	"github.com/fila-ia/filaia/internal/openaitest"
 )
 
-// What the provider answers: whole answers of some 600 bytes, streams of 50 chunks, one every 20 ms.
+// What the provider answers: whole answers of some 1,000 bytes, streams of 50 chunks, one every 20 ms.
 const (
 	streamChunks = 50
 	streamPieces = streamChunks - 3 // beside the text: role, end, usage
