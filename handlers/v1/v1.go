@@ -37,6 +37,9 @@ const strangerLimit = 64 << 10
 // BodyLimit gives the largest body that is read of a request with this head, or 0 for the server's own limit: memory
 // is for those who have a key.
 func (a *API) BodyLimit(h *fasthttp.RequestHeader) int {
+	if n := h.ContentLength(); n >= 0 && n <= strangerLimit {
+		return strangerLimit
+	}
 	if _, err := a.gate.Callers.Authenticate(context.Background(), bearer(h)); err != nil {
 		return strangerLimit
 	}
