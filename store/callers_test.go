@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -115,6 +116,36 @@ func TestAChangeIsHeardOfAtOnce(t *testing.T) {
 			if id != 0 { // said of all when it begins
 				t.Fatalf("heard of tenant %d", id)
 			}
+		case <-time.After(50 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("nothing was heard")
+		}
+	}
+}
+
+func TestARecallReachesTheOtherReplicas(t *testing.T) {
+	dsn, s := listenShop(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	heard := make(chan string, 10)
+	done := make(chan error, 1)
+	go func() {
+		done <- Listen(ctx, dsn, Changes{
+			Callers: func(int64) {}, Models: func() {}, Usage: func() {},
+			Recalled: func(periodID int64, replica string) { heard <- fmt.Sprint(periodID, " ", replica) },
+		}, discard())
+	}()
+	defer func() { cancel(); <-done }()
+	deadline := time.After(20 * time.Second)
+	for { // what is asked before anybody listens is not heard
+		if err := s.Leases("needy").Recall(ctx, s.caller.PeriodID); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-heard:
+			if want := fmt.Sprint(s.caller.PeriodID, " needy"); got != want {
+				t.Fatalf("heard %q, want %q", got, want)
+			}
+			return
 		case <-time.After(50 * time.Millisecond):
 		case <-deadline:
 			t.Fatal("nothing was heard")
