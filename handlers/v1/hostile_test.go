@@ -1,8 +1,10 @@
 package v1_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -191,20 +193,34 @@ func TestWaitReturnsWhenEveryCallHasEnded(t *testing.T) {
 // TestCallsThatAreCutAreRecordedAsTheyStand is what a server does that must stop.
 func TestCallsThatAreCutAreRecordedAsTheyStand(t *testing.T) {
 	s := newSite(t, roomy(), openaitest.Options{TokensPerSecond: 50})
-	answers := make(chan answer, 2)
 	long := openaitest.Behaviour{Text: strings.Repeat("uma resposta longa ", 300)}
 	s.provider.Next(long, long)
-	go func() { answers <- s.post(chatBody(`"stream":true,"max_tokens":900,`)) }()
-	go func() { answers <- s.post(chatBody(`"max_tokens":900,`)) }()
+	whole := make(chan answer, 1)
+	go func() { whole <- s.post(chatBody(`"max_tokens":900,`)) }()
+
+	req, err := http.NewRequest(http.MethodPost, s.url+"/chat/completions", strings.NewReader(chatBody(`"stream":true,"max_tokens":900,`)))
+	s.must(err)
+	req.Header.Set("Authorization", "Bearer "+s.key)
+	res, err := http.DefaultClient.Do(req)
+	s.must(err)
+	defer res.Body.Close()
+	stream := bufio.NewReader(res.Body)
+	for delivered := false; !delivered; { // some text has reached the client
+		line, err := stream.ReadString('\n')
+		s.must(err)
+		delivered = gjson.Get(strings.TrimPrefix(line, "data: "), "choices.0.delta.content").Str != ""
+	}
 	for deadline := time.Now().Add(10 * time.Second); s.provider.Stats().Requests < 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the calls never came")
+			t.Fatal("the whole call never came")
 		}
 	}
-	time.AfterFunc(500*time.Millisecond, s.client.Abort) // some of the stream has been delivered by then
-	for range 2 {
-		if a := <-answers; errorType(a.body) != "service_unavailable_error" || strings.Contains(a.body, "[DONE]") {
-			t.Errorf("%d %q", a.status, a.body[max(0, len(a.body)-300):])
+	s.client.Abort()
+	rest, err := io.ReadAll(stream)
+	s.must(err)
+	for _, body := range []string{(<-whole).body, string(rest)} {
+		if errorType(body) != "service_unavailable_error" || strings.Contains(body, "[DONE]") {
+			t.Errorf("%q", body[max(0, len(body)-300):])
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
