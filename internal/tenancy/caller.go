@@ -14,6 +14,9 @@ type Caller struct {
 	ExpiresAt      time.Time // zero: never
 	Terms          Terms
 	KeyModels      []string // further narrows Terms.AllowedModels; empty: no narrowing
+	TenantRates    Rates    // of all the tenant's keys together
+	KeyRates       Rates    // of this key alone
+	Cache          CachePolicy
 }
 
 // Hard tells whether the included tokens are a limit rather than a price step.

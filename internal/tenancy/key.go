@@ -29,7 +29,9 @@ type Key struct {
 	ExpiresAt     *time.Time
 	RevokedAt     *time.Time
 	LastUsedAt    *time.Time
-	RotatedTo     int64 // the key that replaces it, 0 when none
+	RotatedTo     int64     // the key that replaces it, 0 when none
+	Rates         Rates     // of this key alone, beside the plan's
+	Cache         CacheMode // empty: as the plan says
 	CreatedAt     time.Time
 }
 
@@ -61,6 +63,8 @@ type KeyDraft struct {
 	PlanID        int64 // 0: the tenant's plan
 	AllowedModels []string
 	ExpiresAt     *time.Time
+	Rates         Rates
+	Cache         CacheMode // empty: as the plan says
 }
 
 // Validate tells every rejected field at once.
@@ -71,6 +75,8 @@ func (d *KeyDraft) Validate(now time.Time) error {
 	f.Check(d.Name != "", "name", "error.required")
 	f.Check(len([]rune(d.Name)) <= 80, "name", "error.too_long", "max", 80)
 	f.Check(d.ExpiresAt == nil || d.ExpiresAt.After(now), "expires_at", "error.in_the_past")
+	d.Rates.check(&f)
+	f.Check(d.Cache == "" || d.Cache.Valid(), "cache", "error.choice", "value", string(d.Cache), "accepted", "off, exact, smart")
 	return f.Err()
 }
 

@@ -1,28 +1,124 @@
 package tenancy
 
 import (
+	"regexp"
+	"strings"
 	"time"
 
+	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/money"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// Model is a public model name, what a million of its tokens cost the operator (USD), and its longest answer.
+// Model is a public model name, who answers for it, and its longest answer.
 type Model struct {
-	Name             string
-	OwnedBy          string
-	InputPrice       money.Micros
-	CachedInputPrice money.Micros
-	OutputPrice      money.Micros
-	MaxOutputTokens  int64
-	Default          bool
-	CreatedAt        time.Time
+	Name            string
+	OwnedBy         string
+	MaxOutputTokens int64
+	Default         bool
+	Active          bool
+	CreatedAt       time.Time
+	Price           Price   // that holds now for routes without one of their own
+	Routes          []Route // by priority
 }
 
-// Cost is what one call costs the operator in USD; cached tokens are part of input.
-func (m Model) Cost(input, cached, output int64) money.Micros {
-	return money.Cost(
-		money.Term{Tokens: input - cached, PerMillion: m.InputPrice},
-		money.Term{Tokens: cached, PerMillion: m.CachedInputPrice},
-		money.Term{Tokens: output, PerMillion: m.OutputPrice},
+// Price is what a million tokens cost the operator in USD, from Since on. Cached tokens are part of the input,
+// reasoning tokens of the output; each has its price instead of that of the whole.
+type Price struct {
+	ProviderID  int64 // 0: of any provider
+	Since       time.Time
+	Input       money.Micros
+	CachedInput money.Micros
+	Output      money.Micros
+	Reasoning   money.Micros
+	Request     money.Micros // a call, whatever its tokens
+}
+
+// Cost is what one call costs the operator in USD.
+func (p Price) Cost(t usage.Tokens) money.Micros {
+	return p.Request + money.Cost(
+		money.Term{Tokens: t.Input - t.Cached, PerMillion: p.Input},
+		money.Term{Tokens: t.Cached, PerMillion: p.CachedInput},
+		money.Term{Tokens: t.Output - t.Reasoning, PerMillion: p.Output},
+		money.Term{Tokens: t.Reasoning, PerMillion: p.Reasoning},
 	)
+}
+
+// Route is one way to have a model answered.
+type Route struct {
+	ID            int64
+	ProviderID    int64
+	UpstreamModel string // the provider's name of it; at Azure the deployment
+	Priority      int    // the lowest goes first
+	Weight        int    // shares the calls within a priority
+	Active        bool
+	Price         Price // that holds now
+}
+
+// ModelDraft is what a form or the command line gives to make or edit a model.
+type ModelDraft struct {
+	Name            string
+	OwnedBy         string
+	MaxOutputTokens int64
+	Active          bool
+	Default         bool
+	Routes          []Route // IDs and prices are not read
+}
+
+var modelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
+
+// Validate tells every rejected field at once. A model may have no route yet: then its calls are refused as unavailable.
+func (d *ModelDraft) Validate() error {
+	d.Name, d.OwnedBy = strings.TrimSpace(d.Name), strings.TrimSpace(d.OwnedBy)
+	var f fault.Form
+	f.Check(modelPattern.MatchString(d.Name) && len(d.Name) <= 200, "name", "models.error.name", "value", d.Name)
+	f.Check(len(d.OwnedBy) <= 80, "owned_by", "error.too_long", "max", 80)
+	const maxOutput = 1 << 31
+	f.Check(d.MaxOutputTokens >= 1 && d.MaxOutputTokens <= maxOutput, "max_output_tokens", "error.range", "min", 1, "max", maxOutput)
+	seen := map[Route]bool{}
+	for i := range d.Routes {
+		r := &d.Routes[i]
+		r.UpstreamModel = strings.TrimSpace(r.UpstreamModel)
+		if r.UpstreamModel == "" {
+			r.UpstreamModel = d.Name
+		}
+		f.Check(r.ProviderID > 0, "routes", "models.error.route_provider")
+		f.Check(len(r.UpstreamModel) <= 200, "routes", "error.too_long", "max", 200)
+		f.Check(r.Priority >= 1 && r.Priority <= 100, "routes", "models.error.priority", "min", 1, "max", 100)
+		f.Check(r.Weight >= 1 && r.Weight <= 1000, "routes", "models.error.weight", "min", 1, "max", 1000)
+		same := Route{ProviderID: r.ProviderID, UpstreamModel: r.UpstreamModel}
+		f.Check(!seen[same], "routes", "models.error.route_twice", "value", r.UpstreamModel)
+		seen[same] = true
+	}
+	return f.Err()
+}
+
+// maxPrice is far above any provider's, in US$ a million tokens.
+const maxPrice = 100_000
+
+// Validate tells every rejected field at once.
+func (p *Price) Validate() error {
+	var f fault.Form
+	for name, amount := range map[string]money.Micros{
+		"input_price": p.Input, "cached_input_price": p.CachedInput, "output_price": p.Output,
+		"reasoning_price": p.Reasoning, "request_price": p.Request,
+	} {
+		f.Check(amount >= 0 && amount <= maxPrice*money.Unit, name, "error.money_range", "max", maxPrice)
+	}
+	return f.Err()
+}
+
+// ExchangeRate is what one US$ costs in R$ from a day on.
+type ExchangeRate struct {
+	Day    time.Time // midnight UTC of the date
+	BRL    money.Micros
+	Source string // who says so
+}
+
+// Convert gives an amount of US$ in R$.
+func (r ExchangeRate) Convert(usd money.Micros) money.Micros {
+	if usd < 0 {
+		return -r.Convert(-usd)
+	}
+	return money.Cost(money.Term{Tokens: int64(usd), PerMillion: r.BRL})
 }

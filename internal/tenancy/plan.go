@@ -58,6 +58,17 @@ type Terms struct {
 	TokensPerMinute   int
 	ParallelCalls     int
 	AllowedModels     []string
+	Cache             CacheMode // empty: off
+	CacheMinutes      int       // how long an answer may be given again
+	CacheBilled       int       // percent of the tokens served from the cache that are billed
+}
+
+// Rates gives the limits a minute and at once.
+func (t Terms) Rates() Rates { return Rates{t.RequestsPerMinute, t.TokensPerMinute, t.ParallelCalls} }
+
+// Policy gives how calls under these terms use the cache.
+func (t Terms) Policy() CachePolicy {
+	return CachePolicy{t.Cache, time.Duration(t.CacheMinutes) * time.Minute, t.CacheBilled}
 }
 
 // Equal tells whether both promise the same; the order of the models does not matter.
@@ -94,8 +105,19 @@ func (d *PlanDraft) Validate() error {
 	f.Check(len([]rune(d.Name)) <= 80, "name", "error.too_long", "max", 80)
 	f.Check(slugPattern.MatchString(d.Slug) && len(d.Slug) <= 60, "slug", "error.slug", "value", d.Slug)
 	f.Check(len([]rune(d.Description)) <= 300, "description", "error.too_long", "max", 300)
+	d.Terms.normalise()
 	d.Terms.check(&f)
 	return f.Err()
+}
+
+// normalise fills in what a form or a command may leave out.
+func (t *Terms) normalise() {
+	if t.Cache == "" {
+		t.Cache = CacheOff
+	}
+	if t.CacheMinutes == 0 {
+		t.CacheMinutes = 60
+	}
 }
 
 func (t Terms) check(f *fault.Form) {
@@ -106,10 +128,17 @@ func (t Terms) check(f *fault.Form) {
 	f.Check(t.Overage == Block || t.Overage == Charge, "overage", "error.choice", "value", string(t.Overage), "accepted", "block, charge")
 	f.Check(t.OveragePrice >= 0 && t.OveragePrice <= maxOveragePrice*money.Unit, "overage_price", "error.money_range", "max", maxOveragePrice)
 	f.Check(t.Overage != Charge || t.OveragePrice > 0, "overage_price", "error.overage_price_missing")
-	const maxRate = 1_000_000_000
-	f.Check(t.RequestsPerMinute >= 0 && t.RequestsPerMinute <= maxRate, "rpm", "error.range", "min", 1, "max", maxRate)
-	f.Check(t.TokensPerMinute >= 0 && t.TokensPerMinute <= maxRate, "tpm", "error.range", "min", 1, "max", maxRate)
-	f.Check(t.ParallelCalls >= 0 && t.ParallelCalls <= 100_000, "parallel", "error.range", "min", 1, "max", 100_000)
+	t.Rates().check(f)
+	f.Check(t.Cache.Valid(), "cache", "error.choice", "value", string(t.Cache), "accepted", "off, exact, smart")
+	f.Check(t.CacheMinutes >= 1 && t.CacheMinutes <= 43_200, "cache_minutes", "error.range", "min", 1, "max", 43_200)
+	f.Check(t.CacheBilled >= 0 && t.CacheBilled <= 100, "cache_billed", "error.range", "min", 0, "max", 100)
+}
+
+func (r Rates) check(f *fault.Form) {
+	const maxRate, maxParallel = 1_000_000_000, 100_000
+	f.Check(r.RequestsPerMinute >= 0 && r.RequestsPerMinute <= maxRate, "rpm", "error.range", "min", 1, "max", maxRate)
+	f.Check(r.TokensPerMinute >= 0 && r.TokensPerMinute <= maxRate, "tpm", "error.range", "min", 1, "max", maxRate)
+	f.Check(r.ParallelCalls >= 0 && r.ParallelCalls <= maxParallel, "parallel", "error.range", "min", 1, "max", maxParallel)
 }
 
 // Slugify makes a slug from a name: "Básico 2" → "basico-2".

@@ -33,6 +33,7 @@ type Tenant struct {
 	TimeZone   string // IANA name
 	BillingDay int    // 1..31; months that are shorter use their last day
 	Status     TenantStatus
+	Rates      Rates // of all its keys together, beside the plan's
 	CreatedAt  time.Time
 
 	SubscriptionID  int64
@@ -55,6 +56,7 @@ type TenantDraft struct {
 	TimeZone   string
 	BillingDay int
 	PlanID     int64
+	Rates      Rates
 }
 
 // Validate normalises the draft and tells every rejected field at once.
@@ -73,6 +75,7 @@ func (d *TenantDraft) Validate() error {
 	f.Check(err == nil && d.TimeZone != "" && d.TimeZone != "Local", "time_zone", "error.time_zone", "value", d.TimeZone)
 	f.Check(d.BillingDay >= 1 && d.BillingDay <= 31, "billing_day", "error.range", "min", 1, "max", 31)
 	f.Check(d.PlanID > 0, "plan", "error.required")
+	d.Rates.check(&f)
 	return f.Err()
 }
 

@@ -25,6 +25,23 @@ func (s Status) String() string {
 	return [...]string{"ok", "error", "aborted", "interrupted"}[s]
 }
 
+// Cache says what the response cache had to do with a call.
+type Cache uint8
+
+// A call bypasses the cache, misses it, is answered from it, or shares the answer of an identical call under way.
+const (
+	CacheBypass Cache = iota
+	CacheMiss
+	CacheHit
+	CacheCoalesced
+)
+
+// String is the word of the database and of x-fila-cache.
+func (c Cache) String() string { return [...]string{"bypass", "miss", "hit", "coalesced"}[c] }
+
+// Saved tells whether the provider was not asked.
+func (c Cache) Saved() bool { return c == CacheHit || c == CacheCoalesced }
+
 // Tokens is what a provider reports. Cached are part of Input, Reasoning part of Output.
 type Tokens struct {
 	Input, Cached, Output, Reasoning int64
@@ -42,12 +59,17 @@ type Event struct {
 	Status      Status
 	HTTPStatus  int
 	Streamed    bool
-	Held        bool // its tokens were held on a lease; false under a plan that charges
-	Estimated   bool // tokens were counted by us because the provider's figure never came
-	Tokens      Tokens
+	Held        bool   // its tokens were held on a lease; false under a plan that charges
+	Estimated   bool   // tokens were counted by us because the provider's figure never came
+	Tokens      Tokens // billed
+	Served      Tokens // of the answer; differs from Tokens where the provider was not asked. Only input and output are kept
+	Cache       Cache
 	CostUSD     money.Micros // what the provider charges the operator
+	SavedUSD    money.Micros // what it would have charged besides, had the cache not answered
 	LatencyMS   int64
 	FirstByteMS int64
 	RequestID   string // ours, as in x-request-id
 	ProviderID  string // the provider's own request id
+	Provider    string // the provider's slug; empty: none was asked
+	Object      string // the id of a response that the provider has stored; empty: none
 }

@@ -1,0 +1,144 @@
+package tenancy
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/fault"
+)
+
+// ProviderKind says how a provider is spoken to.
+type ProviderKind string
+
+// OpenAI and compatible houses take a bearer key and the model in the body; Azure takes an api-key header and a
+// deployment in the path.
+const (
+	OpenAIProvider     ProviderKind = "openai"
+	AzureProvider      ProviderKind = "azure"
+	CompatibleProvider ProviderKind = "compatible"
+)
+
+// Provider is a house that answers calls.
+type Provider struct {
+	ID              int64
+	Slug            string
+	Name            string
+	Kind            ProviderKind
+	BaseURL         string // without a slash at the end; at Azure https://NAME.openai.azure.com
+	APIVersion      string // Azure's; empty: its v1 API, which needs none
+	Credential      []byte // sealed; nil: none
+	CredentialHint  string // its last characters, to tell credentials apart
+	FromEnvironment bool   // takes OPENAI_BASE_URL and OPENAI_API_KEY where it has none of its own
+	Active          bool
+	Limits          ProviderLimits
+	CreatedAt       time.Time
+}
+
+// ProviderLimits is what the operator grants a provider before its calls go elsewhere or fail.
+type ProviderLimits struct {
+	Connect   time.Duration
+	FirstByte time.Duration
+	Idle      time.Duration // between two pieces of a stream
+	Total     time.Duration // the whole call
+
+	Retries int           // after the first attempt, over all routes
+	Hedge   time.Duration // a second attempt elsewhere when the first has not answered by then; 0: never
+
+	MaxParallel int // calls at once; 0: no cap
+	MaxWaiting  int // calls that wait for a place
+	MaxWait     time.Duration
+
+	BreakerFailurePercent int
+	BreakerMinCalls       int
+	BreakerWindow         time.Duration
+	BreakerSlow           time.Duration // a later first byte counts as a failure; 0: never
+	BreakerOpen           time.Duration
+}
+
+// DefaultProviderLimits is what a new provider begins with.
+func DefaultProviderLimits() ProviderLimits {
+	return ProviderLimits{
+		Connect: 10 * time.Second, FirstByte: 5 * time.Minute, Idle: 2 * time.Minute, Total: 10 * time.Minute,
+		Retries: 2, MaxWaiting: 200, MaxWait: 10 * time.Second,
+		BreakerFailurePercent: 50, BreakerMinCalls: 20, BreakerWindow: 30 * time.Second, BreakerSlow: time.Minute, BreakerOpen: 15 * time.Second,
+	}
+}
+
+// ProviderDraft is what a form or the command line gives to make or edit a provider.
+type ProviderDraft struct {
+	Slug       string // fixed once made: the credential is sealed to it
+	Name       string
+	Kind       ProviderKind
+	BaseURL    string
+	APIVersion string
+	Credential []byte // sealed; nil: keep the one that is there
+	Hint       string // with Credential
+	Active     bool
+	Limits     ProviderLimits
+}
+
+// Validate normalises the draft and tells every rejected field at once. fromEnvironment allows an empty address.
+func (d *ProviderDraft) Validate(fromEnvironment bool) error {
+	d.Slug, d.Name, d.APIVersion = strings.TrimSpace(d.Slug), strings.TrimSpace(d.Name), strings.TrimSpace(d.APIVersion)
+	d.BaseURL = strings.TrimRight(strings.TrimSpace(d.BaseURL), "/")
+	var f fault.Form
+	f.Check(d.Name != "", "name", "error.required")
+	f.Check(len([]rune(d.Name)) <= 80, "name", "error.too_long", "max", 80)
+	f.Check(slugPattern.MatchString(d.Slug) && len(d.Slug) <= 60, "slug", "error.slug", "value", d.Slug)
+	f.Check(d.Kind == OpenAIProvider || d.Kind == AzureProvider || d.Kind == CompatibleProvider, "kind", "error.choice",
+		"value", string(d.Kind), "accepted", "openai, azure, compatible")
+	f.Check(fromEnvironment && d.BaseURL == "" || validAddress(d.BaseURL), "base_url", "providers.error.base_url", "value", d.BaseURL)
+	f.Check(len(d.APIVersion) <= 40 && !strings.ContainsAny(d.APIVersion, " &?/#"), "api_version", "providers.error.api_version", "value", d.APIVersion)
+	d.Limits.check(&f)
+	return f.Err()
+}
+
+// validAddress tells whether text is an http or https URL without user, query and fragment.
+func validAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && u.RawQuery == "" && u.Fragment == "" &&
+		len(text) <= 300
+}
+
+func (l ProviderLimits) check(f *fault.Form) {
+	seconds := func(name string, d, least, most time.Duration) {
+		f.Check(d >= least && d <= most, name, "providers.error.duration", "min", least.String(), "max", most.String())
+	}
+	seconds("connect", l.Connect, 100*time.Millisecond, time.Minute)
+	seconds("first_byte", l.FirstByte, time.Second, time.Hour)
+	seconds("idle", l.Idle, time.Second, time.Hour)
+	seconds("total", l.Total, time.Second, time.Hour)
+	seconds("hedge", l.Hedge, 0, time.Hour)
+	seconds("max_wait", l.MaxWait, 100*time.Millisecond, 5*time.Minute)
+	seconds("breaker_window", l.BreakerWindow, time.Second, time.Hour)
+	seconds("breaker_slow", l.BreakerSlow, 0, time.Hour)
+	seconds("breaker_open", l.BreakerOpen, time.Second, time.Hour)
+	f.Check(l.Retries >= 0 && l.Retries <= 10, "retries", "error.range", "min", 0, "max", 10)
+	f.Check(l.MaxParallel >= 0 && l.MaxParallel <= 100_000, "max_parallel", "error.range", "min", 0, "max", 100_000)
+	f.Check(l.MaxWaiting >= 0 && l.MaxWaiting <= 100_000, "max_waiting", "error.range", "min", 0, "max", 100_000)
+	f.Check(l.BreakerFailurePercent >= 1 && l.BreakerFailurePercent <= 100, "breaker_failure_percent", "error.range", "min", 1, "max", 100)
+	f.Check(l.BreakerMinCalls >= 1 && l.BreakerMinCalls <= 1_000_000, "breaker_min_calls", "error.range", "min", 1, "max", 1_000_000)
+}
+
+// BreakerForce is what an operator decided about a breaker.
+type BreakerForce struct {
+	ProviderID int64
+	Model      string // the provider's name of it; empty: all
+	State      string // forced_open or forced_closed
+	Actor      string
+	At         time.Time
+}
+
+// BreakerChange is one line of a breaker's history.
+type BreakerChange struct {
+	At             time.Time
+	Replica        string
+	ProviderID     int64
+	Provider       string // its name, where it was read from the database
+	Model          string
+	From, To       string
+	Reason         string
+	FailurePercent int
+	Calls          int
+}
