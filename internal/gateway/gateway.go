@@ -28,6 +28,17 @@ type Upstream interface {
 	Stream(ctx context.Context, path string, body []byte) (StreamAnswer, error)
 }
 
+// Message is one request to a provider.
+type Message struct {
+	Method      string // POST where empty
+	Path        string // below the provider's address, such as /chat/completions
+	Query       string // raw, without the question mark; may be empty
+	Model       string // the provider's name of the model: Azure finds the deployment by it; may be empty (GET /responses/…)
+	ContentType string // application/json where empty
+	Accept      string // may be empty
+	Body        []byte
+}
+
 // Answer is what the provider said. Its bytes are valid until Release.
 type Answer interface {
 	Status() int
