@@ -64,6 +64,7 @@ CREATE TABLE responses (
     tenant_id  bigint NOT NULL REFERENCES tenants,
     provider   text NOT NULL,
     model      text NOT NULL,
+    tokens     bigint NOT NULL DEFAULT 0, -- of the response and what went before it: a bound of what continuing it puts in
     created_at timestamptz NOT NULL
 );
 CREATE INDEX responses_created ON responses (created_at);
