@@ -1,0 +1,192 @@
+// Package breaker decides whether a call may go to a provider now, and in which order providers are tried.
+//
+// A Guard stands before one provider. It has a circuit breaker for each model, a pause that the provider itself asked
+// for with a 429, and a cap on parallel calls with a bounded line behind it that is fair among tenants. Routes are
+// ordered by Order; how long to wait before a retry is told by Backoff. The package knows no HTTP.
+//
+// The breaker's states are kept by failsafe-go, which reads the wall clock by itself: a test that moves time does so
+// with testing/synctest, and gives time.Now to New.
+package breaker
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Guard stands before one provider. It is safe for concurrent use.
+type Guard struct {
+	now      func() time.Time
+	settings atomic.Pointer[Settings]
+	pause    atomic.Int64 // Unix nanoseconds before which nobody goes; 0: no pause
+	circuits atomic.Pointer[map[string]*circuit]
+	line     line
+	changes  changes
+
+	mu     sync.Mutex // before every circuit's
+	forAll mode       // in which new circuits begin
+}
+
+// New makes the guard of a provider. changed may be nil; it is called outside all locks, once for every change and in
+// their order, by the call that caused it or by one that is telling of an earlier change already.
+func New(provider int64, s Settings, now func() time.Time, changed func(Change)) *Guard {
+	g := &Guard{now: now, changes: changes{provider: provider, tell: changed}}
+	s = s.filled()
+	g.settings.Store(&s)
+	g.circuits.Store(&map[string]*circuit{})
+	g.line.resize(&s)
+	return g
+}
+
+// Update takes new settings. States stay; a breaker that is open begins its delay again where OpenFor or Probes
+// changed, and a window begins empty where Window changed.
+func (g *Guard) Update(s Settings) {
+	s = s.filled()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	was := g.settings.Swap(&s)
+	if *was == s {
+		return
+	}
+	for _, c := range *g.circuits.Load() {
+		c.apply(was, &s)
+	}
+	g.line.resize(&s)
+}
+
+// maxModels bounds the breakers of a guard; models beyond share one.
+const maxModels = 256
+
+// otherModels is the breaker that models beyond the bound share.
+const otherModels = "*"
+
+// circuit gives the model's breaker, making it at its first call.
+func (g *Guard) circuit(model string) *circuit {
+	if c := (*g.circuits.Load())[model]; c != nil {
+		return c
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known := *g.circuits.Load()
+	if len(known) >= maxModels && known[model] == nil {
+		model = otherModels
+	}
+	if c := known[model]; c != nil {
+		return c
+	}
+	model = strings.Clone(model) // it may lie in a request's memory
+	c := newCircuit(model, g.settings.Load(), g.forAll, g.now())
+	grown := maps.Clone(known)
+	grown[model] = c
+	g.circuits.Store(&grown)
+	return c
+}
+
+// maxPause bounds what a provider may ask for: a wrong header must not take it out of service for a day.
+const maxPause = 2 * time.Minute
+
+// Throttle lets nobody go before until, two minutes from now at most. Of several the longest counts.
+func (g *Guard) Throttle(until time.Time) {
+	now := g.now()
+	if longest := now.Add(maxPause); until.After(longest) {
+		until = longest
+	}
+	if !until.After(now) {
+		return
+	}
+	for at := until.UnixNano(); ; {
+		was := g.pause.Load()
+		if was >= at || g.pause.CompareAndSwap(was, at) {
+			return
+		}
+	}
+}
+
+// pausedFor is what is left of the pause.
+func (g *Guard) pausedFor() time.Duration {
+	until := g.pause.Load()
+	if until == 0 {
+		return 0
+	}
+	if left := time.Duration(until - g.now().UnixNano()); left > 0 {
+		return left
+	}
+	g.pause.CompareAndSwap(until, 0) // so that the next call need not ask for the time
+	return 0
+}
+
+// Ready tells whether Enter would let a call go or wait in line, without taking anything; otherwise, when to ask again.
+func (g *Guard) Ready(model string) (bool, time.Duration) {
+	if d := g.pausedFor(); d > 0 {
+		return false, d
+	}
+	d := g.circuit(model).ready(g.settings.Load(), g.now)
+	return d == 0, d
+}
+
+// Enter lets a call go, waiting in the tenant's line for a place where there is a cap. It fails with *Refused, or with
+// ctx's error where ctx ended in the line. Exactly one Leave of the Pass must follow.
+func (g *Guard) Enter(ctx context.Context, tenant int64, model string) (Pass, error) {
+	s := g.settings.Load()
+	p := Pass{g: g, c: g.circuit(model)}
+	// Nobody stands in line for a closed door.
+	if err := g.refusal(p.c, s); err != nil {
+		return Pass{}, err
+	}
+	waited, err := g.line.enter(ctx, tenant, s.MaxWait)
+	if err != nil {
+		return Pass{}, err
+	}
+	if waited { // and the door may have closed meanwhile
+		if d := g.pausedFor(); d > 0 {
+			g.line.leave()
+			return Pass{}, &Refused{Throttled, d}
+		}
+	}
+	if d := p.c.admit(&p, s); d > 0 {
+		g.line.leave()
+		return Pass{}, &Refused{CircuitOpen, d}
+	}
+	if s.MaxParallel > 0 {
+		p.since = g.now().UnixNano()
+	}
+	g.changes.flush()
+	return p, nil
+}
+
+func (g *Guard) refusal(c *circuit, s *Settings) error {
+	if d := g.pausedFor(); d > 0 {
+		return &Refused{Throttled, d}
+	}
+	if d := c.ready(s, g.now); d > 0 {
+		return &Refused{CircuitOpen, d}
+	}
+	return nil
+}
+
+// Force holds the breaker of a model open or closed by hand, whatever its calls tell, or gives it back to the automatic
+// with Closed; other states are ignored. The empty model means all, those to come too. A breaker forced closed counts on.
+func (g *Guard) Force(model string, to State) {
+	m, ok := map[State]mode{ForcedOpen: forcedOpen, ForcedClosed: forcedClosed, Closed: closed}[to]
+	if !ok {
+		return
+	}
+	if model != "" {
+		g.circuit(model).force(m, g.now(), &g.changes)
+	} else {
+		g.forceAll(m)
+	}
+	g.changes.flush()
+}
+
+func (g *Guard) forceAll(m mode) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.forAll = m
+	for _, c := range *g.circuits.Load() {
+		c.force(m, g.now(), &g.changes)
+	}
+}

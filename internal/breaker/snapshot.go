@@ -1,0 +1,58 @@
+package breaker
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Snapshot is how a provider stands.
+type Snapshot struct {
+	Models         []ModelSnapshot // by name
+	Parallel       int             // calls on their way
+	MaxParallel    int             // 0: no cap
+	Waiting        int
+	MaxWaiting     int
+	ThrottledUntil time.Time // zero: not throttled
+}
+
+// ModelSnapshot is how the breaker of one model stands.
+type ModelSnapshot struct {
+	Model          string // "*": all models beyond the number that is kept apart
+	State          State
+	Since          time.Time
+	FailurePercent int           // of the calls in the window
+	Calls          int           // in the window
+	RetryIn        time.Duration // until the first probe may go; 0 in other states than Open
+}
+
+// Snapshot tells how the provider stands.
+func (g *Guard) Snapshot() Snapshot {
+	s := g.settings.Load()
+	out := Snapshot{
+		Parallel: int(g.line.taken.Load()), MaxParallel: s.MaxParallel,
+		Waiting: int(g.line.waiting.Load()), MaxWaiting: s.MaxWaiting,
+	}
+	now := g.now()
+	if d := g.pausedFor(); d > 0 {
+		out.ThrottledUntil = now.Add(d)
+	}
+	for _, c := range *g.circuits.Load() {
+		out.Models = append(out.Models, c.snapshot(now))
+	}
+	slices.SortFunc(out.Models, func(a, b ModelSnapshot) int { return cmp.Compare(a.Model, b.Model) })
+	return out
+}
+
+func (c *circuit) snapshot(now time.Time) ModelSnapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.window.tally(now)
+	out := ModelSnapshot{
+		Model: c.model, State: c.mode().state(), Since: c.since, FailurePercent: t.percent(), Calls: int(t.calls),
+	}
+	if c.mode() == open {
+		out.RetryIn = c.policy.RemainingDelay()
+	}
+	return out
+}
