@@ -9,6 +9,7 @@ import (
 // Behaviour is what the server does with one request. The zero value answers it properly; fields combine.
 type Behaviour struct {
 	Delay time.Duration // before the first byte, beside Options.Latency
+	Pause time.Duration // before each event of a stream, instead of the pace of the options
 
 	// Status, when not 0, is answered instead, with Body or, where that is empty, an error in OpenAI's form.
 	Status int
@@ -18,7 +19,7 @@ type Behaviour struct {
 	Fault Fault
 	After int // how many events of a stream pass before the fault
 
-	Text  string // the answer's text, instead of a generated one
+	Text  string // the answer's text, instead of a generated one: of an image, its revised prompt
 	Usage *Usage // the usage reported, instead of the real one; it may exceed what was allowed
 }
 
@@ -37,10 +38,14 @@ const (
 	FaultTruncate
 	// FaultMalformed sends something that is not JSON as the event after After, and goes on; or as the whole answer.
 	FaultMalformed
-	// FaultErrorEvent sends After events and then an error event; not streamed, a 500.
+	// FaultErrorEvent sends After events and then an error event; not streamed, or where no event can be sent, a 500.
 	FaultErrorEvent
 	// FaultNoUsage answers without the usage.
 	FaultNoUsage
+	// FaultFailed ends a response (POST /v1/responses) as failed: streamed, after After events; otherwise as the whole answer,
+	// with a 200. It carries Behaviour.Usage, where there is one, and then counts as answered. Other endpoints do what
+	// FaultErrorEvent says.
+	FaultFailed
 )
 
 // queue holds the behaviours of the requests to come.

@@ -80,9 +80,9 @@ func TestEqualRequestsGetEqualTextsAndOthersOthers(t *testing.T) {
 
 func TestAWholePromptIsNeverCached(t *testing.T) {
 	var cache promptCache
-	r := &chatRequest{messages: gjson.Parse(`[{"role":"user"}]`)}
+	messages := gjson.Parse(`[{"role":"user"}]`).Array()
 	for _, want := range []int{0, 1280 - 128} {
-		if got := cache.cached(r, 1280); got != want {
+		if got := cache.cached("gpt-4o", messages, 1280); got != want {
 			t.Errorf("%d tokens cached of 1280, want %d", got, want)
 		}
 	}

@@ -10,39 +10,28 @@ import (
 
 // chatRequest is what the server understands of a chat-completions request.
 type chatRequest struct {
-	model        string // as asked for
-	snapshot     string // as answered
+	task
+	snapshot     string // the model as answered
 	messages     gjson.Result
-	question     string // the text of the last user message
 	stream       bool
 	includeUsage bool
-	n            int
-	maxTokens    int // of one choice; 0: as many as it takes
-	stops        []string
 	seed         string
-	tool         gjson.Result // the function that must be called, if any
-	toolForced   bool         // named, rather than merely required
-	format       gjson.Result // response_format
-	effort       string
 }
 
 // parseChat reads a request and finds the faults that OpenAI finds.
 func (s *Server) parseChat(body []byte) (*chatRequest, *apiError) {
-	if !gjson.ValidBytes(body) {
-		return nil, &apiError{status: 400, message: "We could not parse the JSON body of your request. (HINT: This likely means you " +
-			"aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. " +
-			"If you have trouble figuring out how to fix this, please contact us through our help center at help.openai.com.)"}
-	}
-	doc := gjson.ParseBytes(body)
-	if fail := checkTypes(doc); fail != nil {
+	doc, fail := parseObject(body, chatFields)
+	if fail != nil {
 		return nil, fail
 	}
-	r := &chatRequest{
-		model: doc.Get("model").String(), messages: doc.Get("messages"), stream: doc.Get("stream").Bool(),
-		includeUsage: doc.Get("stream_options.include_usage").Bool(), n: max(1, int(doc.Get("n").Int())),
-		seed: doc.Get("seed").Raw, format: doc.Get("response_format"), effort: doc.Get("reasoning_effort").String(),
+	if doc.Get("stream_options").Type != gjson.Null && !doc.Get("stream").Bool() {
+		return nil, &apiError{status: 400, param: "stream_options", message: "The 'stream_options' parameter is only allowed when 'stream' is enabled."}
 	}
-	var fail *apiError
+	r := &chatRequest{
+		task:     task{model: doc.Get("model").String(), n: max(1, int(doc.Get("n").Int())), effort: doc.Get("reasoning_effort").String()},
+		messages: doc.Get("messages"), stream: doc.Get("stream").Bool(), includeUsage: doc.Get("stream_options.include_usage").Bool(),
+		seed: doc.Get("seed").Raw,
+	}
 	if r.snapshot, fail = s.resolve(r.model); fail != nil {
 		return nil, fail
 	}
@@ -54,76 +43,11 @@ func (s *Server) parseChat(body []byte) (*chatRequest, *apiError) {
 	return r, nil
 }
 
-// chatFields are the fields whose type and range are checked.
-var chatFields = []struct {
-	name, article string
-	kinds         []gjson.Type
-	low, high     float64 // for numbers; both 0: any
-}{
-	{name: "model", article: "a string", kinds: []gjson.Type{gjson.String}},
-	{name: "stream", article: "a boolean", kinds: []gjson.Type{gjson.True, gjson.False}},
-	{name: "temperature", article: "a decimal", kinds: []gjson.Type{gjson.Number}, high: 2},
-	{name: "top_p", article: "a decimal", kinds: []gjson.Type{gjson.Number}, high: 1},
-	{name: "n", article: "an integer", kinds: []gjson.Type{gjson.Number}, low: 1, high: 128},
-	{name: "max_tokens", article: "an integer", kinds: []gjson.Type{gjson.Number}, low: 1, high: 1 << 31},
-	{name: "max_completion_tokens", article: "an integer", kinds: []gjson.Type{gjson.Number}, low: 1, high: 1 << 31},
-	{name: "user", article: "a string", kinds: []gjson.Type{gjson.String}},
-}
-
-// checkTypes checks the plain fields of a request; null stands for a field that is not there.
-func checkTypes(doc gjson.Result) *apiError {
-	if !doc.IsObject() {
-		return &apiError{status: 400, message: "Invalid type: expected an object."}
-	}
-	for _, f := range chatFields {
-		v := doc.Get(f.name)
-		switch {
-		case v.Type == gjson.Null:
-			continue
-		case !slices.Contains(f.kinds, v.Type) || f.article == "an integer" && v.Num != float64(v.Int()):
-			return wrongType(f.name, f.article, kindOf(v))
-		case f.low == 0 && f.high == 0:
-			continue
-		case v.Num < f.low:
-			return outOfRange(f.name, f.article, "below minimum", ">= "+fmt.Sprint(f.low), v.Raw)
-		case v.Num > f.high:
-			return outOfRange(f.name, f.article, "above maximum", "<= "+fmt.Sprint(f.high), v.Raw)
-		}
-	}
-	if doc.Get("model").Type == gjson.Null || doc.Get("model").String() == "" {
-		return &apiError{status: 400, message: "you must provide a model parameter"}
-	}
-	if doc.Get("stream_options").Type != gjson.Null && !doc.Get("stream").Bool() {
-		return &apiError{status: 400, param: "stream_options", message: "The 'stream_options' parameter is only allowed when 'stream' is enabled."}
-	}
-	return nil
-}
-
-// outOfRange says such as "integer below minimum value", code integer_below_min_value.
-func outOfRange(param, article, where, limit, got string) *apiError {
-	_, noun, _ := strings.Cut(article, " ")
-	code := noun + "_" + strings.ReplaceAll(strings.TrimSuffix(where, "imum"), " ", "_") + "_value"
-	return &apiError{status: 400, param: param, code: code,
-		message: fmt.Sprintf("Invalid '%s': %s %s value. Expected a value %s, but got %s instead.", param, noun, where, limit, got)}
-}
-
-// kindOf names a JSON value's type as OpenAI's errors do.
-func kindOf(v gjson.Result) string {
-	switch {
-	case v.IsObject():
-		return "an object"
-	case v.IsArray():
-		return "an array"
-	case v.Type == gjson.String:
-		return "a string"
-	case v.Type == gjson.Number && v.Num == float64(v.Int()):
-		return "an integer"
-	case v.Type == gjson.Number:
-		return "a decimal"
-	case v.IsBool():
-		return "a boolean"
-	}
-	return "null"
+var chatFields = []field{
+	modelField, streamField, temperatureField, topPField, userField,
+	{name: "n", article: "an integer", low: 1, high: 128},
+	{name: "max_tokens", article: "an integer", low: 1, high: 1 << 31},
+	{name: "max_completion_tokens", article: "an integer", low: 1, high: 1 << 31},
 }
 
 var roles = []string{"system", "assistant", "user", "function", "tool", "developer"}
@@ -186,17 +110,7 @@ func (r *chatRequest) readLimits(doc gjson.Result) *apiError {
 		return &apiError{status: 400, param: "max_tokens", message: "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."}
 	}
 	r.maxTokens = int(max(old.Int(), limit.Int()))
-	stop := doc.Get("stop")
-	for _, s := range stop.Array() {
-		if s.String() != "" {
-			r.stops = append(r.stops, s.String())
-		}
-	}
-	if len(r.stops) > 4 {
-		return &apiError{status: 400, param: "stop", code: "array_above_max_length",
-			message: fmt.Sprintf("Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length %d instead.", len(r.stops))}
-	}
-	return nil
+	return r.readStops(doc)
 }
 
 func (r *chatRequest) readTools(doc gjson.Result) *apiError {
@@ -222,20 +136,22 @@ func (r *chatRequest) readTools(doc gjson.Result) *apiError {
 	return nil
 }
 
-func (r *chatRequest) readFormat(gjson.Result) *apiError {
-	switch kind := r.format.Get("type").String(); kind {
+func (r *chatRequest) readFormat(doc gjson.Result) *apiError {
+	format := doc.Get("response_format")
+	r.format, r.schema = format.Get("type").String(), format.Get("json_schema.schema")
+	switch r.format {
 	case "json_object":
 		if !strings.Contains(strings.ToLower(r.messages.Raw), "json") {
 			return &apiError{status: 400, param: "messages",
 				message: "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'."}
 		}
 	case "json_schema":
-		if !r.format.Get("json_schema.name").Exists() {
+		if !format.Get("json_schema.name").Exists() {
 			return missing("response_format.json_schema.name")
 		}
 	case "", "text":
 	default:
-		return invalid("response_format.type", fmt.Sprintf("Invalid value: '%s'. Supported values are: 'json_object', 'json_schema', and 'text'.", kind))
+		return invalid("response_format.type", fmt.Sprintf("Invalid value: '%s'. Supported values are: 'json_object', 'json_schema', and 'text'.", r.format))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ type apiError struct {
 	message     string
 	kind        string
 	param, code string
+	azure       bool // in Azure's form: a code and a message only
 }
 
 // errorBody is {"error": {…}}, all four keys always there.
@@ -20,7 +21,10 @@ type errorBody struct {
 	} `json:"error"`
 }
 
-func (e *apiError) body() errorBody {
+func (e *apiError) body() any {
+	if e.azure {
+		return map[string]any{"error": map[string]string{"code": e.code, "message": e.message}}
+	}
 	var b errorBody
 	b.Error.Message, b.Error.Type = e.message, e.kind
 	if e.kind == "" {

@@ -45,7 +45,7 @@ func newFixedAnswer(f Fixed) *fixedAnswer {
 
 // fixedChat answers a chat with the fixed bytes.
 func (c *call) fixedChat(f *fixedAnswer) {
-	body := c.ctx.PostBody()
+	body := c.body
 	if !c.wait(c.opts.Latency) {
 		return
 	}
@@ -57,7 +57,7 @@ func (c *call) fixedChat(f *fixedAnswer) {
 	if gjson.GetBytes(body, "stream_options.include_usage").Bool() && c.behaviour.Fault != FaultNoUsage {
 		events = f.metered
 	}
-	c.answerStream(events, f.usage, f.pause, nil)
+	c.answerStream(dataEvents, events, f.usage, f.pause, nil)
 }
 
 // equalPieces cuts a text into n pieces of about the same number of characters.

@@ -27,6 +27,7 @@ type Options struct {
 
 	Latency         time.Duration // until the first byte of a generated answer
 	TokensPerSecond float64       // the pace of generation, of streams and of whole answers; 0: at once
+	BackgroundStep  time.Duration // how long a background response is queued, and then in progress; 0: for one fetch each
 
 	Fixed  *Fixed                   // answer every chat with the same bytes
 	Script func(*Request) Behaviour // what to do with a request for which Next left nothing; nil: answer it
@@ -36,7 +37,7 @@ type Options struct {
 
 // Simulator returns the options of the provider that is built in: a believable pace, and any model.
 func Simulator() Options {
-	return Options{AnyModel: true, Latency: 250 * time.Millisecond, TokensPerSecond: 55}
+	return Options{AnyModel: true, Latency: 250 * time.Millisecond, TokensPerSecond: 55, BackgroundStep: time.Second}
 }
 
 // Server answers until Close. It is safe for concurrent use.
@@ -52,6 +53,8 @@ type Server struct {
 	stats    stats
 	record   recorder
 	prompts  promptCache
+
+	responses responseStore
 
 	closing sync.Once
 	done    chan struct{} // closed by Close: wakes whoever sleeps or stalls

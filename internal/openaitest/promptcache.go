@@ -3,6 +3,8 @@ package openaitest
 import (
 	"hash/maphash"
 	"sync"
+
+	"github.com/tidwall/gjson"
 )
 
 // OpenAI reuses the work of a prompt that begins like an earlier one, from 1,024 tokens on and in steps of 128.
@@ -21,7 +23,7 @@ type promptCache struct {
 }
 
 // cached returns how many of a prompt's tokens were seen in an earlier one, and remembers this one.
-func (p *promptCache) cached(r *chatRequest, tokens int) int {
+func (p *promptCache) cached(model string, messages []gjson.Result, tokens int) int {
 	if tokens < cacheFrom {
 		return 0
 	}
@@ -32,9 +34,9 @@ func (p *promptCache) cached(r *chatRequest, tokens int) int {
 	}
 	var h maphash.Hash
 	h.SetSeed(p.seed)
-	h.WriteString(r.model)
+	h.WriteString(model)
 	known := 0
-	for _, message := range r.messages.Array() {
+	for _, message := range messages {
 		h.WriteString(message.Raw)
 		known = max(known, p.seen[h.Sum64()])
 	}

@@ -12,7 +12,9 @@ import (
 // call is one request being answered.
 type call struct {
 	*Server
-	ctx       *fasthttp.RequestCtx
+	ctx *fasthttp.RequestCtx
+	place
+	body      []byte // as OpenAI would get it
 	behaviour Behaviour
 	count     tallies
 	started   time.Time
@@ -21,7 +23,7 @@ type call struct {
 // handle answers one request: counts it, checks its key, applies its behaviour and gives it to its endpoint.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	request := &Request{ctx}
-	c := &call{Server: s, ctx: ctx, count: s.tallies(request), started: time.Now()}
+	c := &call{Server: s, ctx: ctx, place: placeOf(ctx), body: ctx.PostBody(), count: s.tallies(request), started: time.Now()}
 	defer func() {
 		// The simulator runs inside the product: a mistake here must cost one answer, not the process.
 		if recover() != nil {
@@ -33,11 +35,14 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if s.opts.Record {
 		s.record.add(request)
 	}
-	if fail := s.authorize(request); fail != nil {
+	if fail := s.authorize(request, c.place); fail != nil {
 		c.fail(fail)
 		return
 	}
 	c.behaviour = s.behaviour(request)
+	if c.behaviour.Fault == FaultFailed && c.path != "/v1/responses" {
+		c.behaviour.Fault = FaultErrorEvent
+	}
 	if !s.wait(c.behaviour.Delay) {
 		return
 	}
@@ -53,18 +58,49 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 
 // route finds the endpoint.
 func (c *call) route() {
-	path := string(c.ctx.Path())
-	method := string(c.ctx.Method())
+	if fail := c.enterAzure(); fail != nil {
+		c.fail(fail)
+		return
+	}
+	path, id := c.path, ""
+	if rest, ok := strings.CutPrefix(path, "/v1/models/"); ok {
+		path, id = "/v1/models/", rest // ids may hold slashes
+	}
+	if endpoint := c.generating(path); endpoint != nil {
+		c.only(fasthttp.MethodPost, endpoint)
+		return
+	}
 	switch {
-	case path == "/v1/chat/completions":
-		c.only(fasthttp.MethodPost, c.chat)
 	case path == "/v1/models":
 		c.only(fasthttp.MethodGet, c.listModels)
-	case strings.HasPrefix(path, "/v1/models/"):
-		c.only(fasthttp.MethodGet, func() { c.getModel(strings.TrimPrefix(path, "/v1/models/")) })
+	case path == "/v1/models/":
+		c.only(fasthttp.MethodGet, func() { c.getModel(id) })
+	case strings.HasPrefix(path, "/v1/responses/"):
+		c.storedResponse(strings.TrimPrefix(path, "/v1/responses/"))
 	default:
-		c.fail(&apiError{status: 404, message: "Invalid URL (" + method + " " + path + ")"})
+		c.fail(c.unknownAddress())
 	}
+}
+
+func (c *call) unknownAddress() *apiError {
+	return &apiError{status: 404, message: "Invalid URL (" + string(c.ctx.Method()) + " " + string(c.ctx.Path()) + ")"}
+}
+
+// generating returns the endpoint of a path that something is posted to, or nil.
+func (c *call) generating(path string) func() {
+	switch path {
+	case "/v1/chat/completions":
+		return c.chat
+	case "/v1/completions":
+		return c.complete
+	case "/v1/responses":
+		return c.respond
+	case "/v1/responses/input_tokens":
+		return c.countResponse
+	case "/v1/embeddings":
+		return c.embed
+	}
+	return nil
 }
 
 // only runs the endpoint when the method is right.
@@ -76,14 +112,22 @@ func (c *call) only(method string, endpoint func()) {
 	endpoint()
 }
 
-// authorize wants a bearer key, and one of Options.Keys where there are any.
-func (s *Server) authorize(r *Request) *apiError {
+// authorize wants a bearer key, and one of Options.Keys where there are any. At Azure the key comes as "api-key"; its address
+// without deployments takes either.
+func (s *Server) authorize(r *Request, at place) *apiError {
 	key, ok := strings.CutPrefix(r.Header("Authorization"), "Bearer ")
+	if own := r.Header("api-key"); at.azure && (own != "" || !at.v1) {
+		key, ok = own, true
+	}
+	known := len(s.opts.Keys) == 0 || slices.Contains(s.opts.Keys, key)
 	switch {
+	case at.azure && (!ok || key == "" || !known):
+		return &apiError{status: 401, azure: true, code: "401", message: "Access denied due to invalid subscription key or wrong API " +
+			"endpoint. Make sure to provide a valid key for an active subscription and use a correct regional API endpoint for your resource."}
 	case !ok || key == "":
 		return &apiError{status: 401, message: "You didn't provide an API key. You need to provide your API key in an " +
 			"Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."}
-	case len(s.opts.Keys) > 0 && !slices.Contains(s.opts.Keys, key):
+	case !known:
 		return &apiError{status: 401, message: "Incorrect API key provided.", code: "invalid_api_key"}
 	}
 	return nil
@@ -103,6 +147,10 @@ func (c *call) head(contentType string) {
 	h.Set("x-ratelimit-limit-tokens", "2000000")
 	h.Set("x-ratelimit-remaining-tokens", "1999000")
 	h.Set("x-ratelimit-reset-tokens", "30ms")
+	if c.azure {
+		h.Set("apim-request-id", c.ids.word("", 32))
+		h.Set("x-ms-region", "Brazil South")
+	}
 	for name, value := range c.behaviour.Header {
 		h.Set(name, value)
 	}
@@ -118,11 +166,13 @@ func (c *call) answerJSON(document any) {
 func (c *call) answerStatus() {
 	b := c.behaviour
 	fail := errorOf(b.Status)
-	if b.Body == "" {
-		c.fail(fail)
-		return
+	if c.azure {
+		fail.azure, fail.code = true, strconv.Itoa(b.Status)
 	}
 	c.fail(fail)
+	if b.Body == "" {
+		return
+	}
 	c.ctx.Response.SetBodyString(b.Body)
 }
 

@@ -9,15 +9,39 @@ import (
 	"time"
 )
 
-var (
-	done      = []byte("data: [DONE]\n\n")
-	malformed = []byte("data: {\"id\":\"chatcmpl-\",\"object\":chat.completion.chunk,,\n\n")
-)
+var done = []byte("data: [DONE]\n\n")
 
 // event returns one event of a stream.
 func event(document any) []byte {
-	data := compact(document)
-	return slices.Concat([]byte("data: "), data, []byte("\n\n"))
+	return slices.Concat([]byte("data: "), compact(document), []byte("\n\n"))
+}
+
+// namedEvent returns one event that says its type in a line of its own, too.
+func namedEvent(name string, document any) []byte {
+	return slices.Concat([]byte("event: "+name+"\n"), event(document))
+}
+
+// wire is how an endpoint writes its stream down.
+type wire struct {
+	contentType string
+	malformed   []byte                 // an event that cannot be read
+	failure     func(after int) []byte // the event of an error that comes after so many others
+}
+
+const eventStream = "text/event-stream; charset=utf-8"
+
+// dataEvents are the streams of chat and legacy completions, and of audio.
+var dataEvents = wire{
+	contentType: eventStream,
+	malformed:   []byte("data: {\"id\":\"chatcmpl-\",\"object\":chat.completion.chunk,,\n\n"),
+	failure:     func(int) []byte { return event(serverError().body()) },
+}
+
+// namedEvents are the streams of images.
+var namedEvents = wire{
+	contentType: eventStream,
+	malformed:   []byte("event: image_generation.partial_image\ndata: {\"type\":image_generation,,\n\n"),
+	failure:     func(int) []byte { return namedEvent("error", serverError().body()) },
 }
 
 // ending is what follows the last event of a stream.
@@ -101,9 +125,17 @@ func (s *stream) Close() error {
 }
 
 // answerStream answers with events, the fault of the call's behaviour worked into them.
-func (c *call) answerStream(events [][]byte, usage Usage, pause time.Duration, uneven *rand.Rand) {
-	c.head("text/event-stream; charset=utf-8")
-	events, ending := c.behaviour.spoil(events)
+func (c *call) answerStream(w wire, events [][]byte, usage Usage, pause time.Duration, uneven *rand.Rand) {
+	events, ending := c.behaviour.spoil(w, events)
+	c.sendStream(w, events, ending, usage, pause, uneven)
+}
+
+// sendStream answers with events as they are.
+func (c *call) sendStream(w wire, events [][]byte, ending ending, usage Usage, pause time.Duration, uneven *rand.Rand) {
+	c.head(w.contentType)
+	if c.behaviour.Pause > 0 {
+		pause, uneven = c.behaviour.Pause, nil
+	}
 	// A client must see the stream begin even when no event comes.
 	c.ctx.Response.ImmediateHeaderFlush = len(events) == 0
 	c.ctx.Response.SetBodyStream(&stream{
@@ -113,7 +145,7 @@ func (c *call) answerStream(events [][]byte, usage Usage, pause time.Duration, u
 }
 
 // spoil works a behaviour's fault into the events of a stream. It leaves the given slice as it is.
-func (b Behaviour) spoil(events [][]byte) ([][]byte, ending) {
+func (b Behaviour) spoil(w wire, events [][]byte) ([][]byte, ending) {
 	after := min(max(b.After, 0), len(events)-1)
 	before := slices.Clip(events[:after])
 	switch b.Fault {
@@ -125,15 +157,20 @@ func (b Behaviour) spoil(events [][]byte) ([][]byte, ending) {
 		torn := events[after]
 		return append(before, torn[:len(torn)/2]), endCut
 	case FaultErrorEvent:
-		return append(before, event(serverError().body())), endCut
+		return append(before, w.failure(after)), endCut
 	case FaultMalformed:
-		return append(append(before, malformed), events[after+1:]...), endWhole
+		return append(append(before, w.malformed), events[after+1:]...), endWhole
 	}
 	return events, endWhole
 }
 
-// answerWhole answers with a document that is not streamed, the fault of the call's behaviour worked into it.
+// answerWhole answers with a JSON document that is not streamed, the fault of the call's behaviour worked into it.
 func (c *call) answerWhole(document []byte, usage Usage) {
+	c.answerAs("application/json", document, usage)
+}
+
+// answerAs does so with a document of another kind.
+func (c *call) answerAs(contentType string, document []byte, usage Usage) {
 	cut := func() { c.count.each(func(t *tally) { t.cut.Add(1) }) }
 	switch c.behaviour.Fault {
 	case FaultErrorEvent:
@@ -145,7 +182,7 @@ func (c *call) answerWhole(document []byte, usage Usage) {
 		return
 	case FaultReset:
 		cut()
-		c.head("application/json")
+		c.head(contentType)
 		c.ctx.Response.Header.SetContentLength(len(document))
 		conn := c.ctx.Conn()
 		conn.Write(slices.Concat(c.ctx.Response.Header.Header(), document[:len(document)/2]))
@@ -160,6 +197,6 @@ func (c *call) answerWhole(document []byte, usage Usage) {
 	default:
 		c.count.each(func(t *tally) { t.addAnswer(usage) })
 	}
-	c.head("application/json")
+	c.head(contentType)
 	c.ctx.Response.SetBodyRaw(document)
 }
