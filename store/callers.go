@@ -27,6 +27,16 @@ type callerRow struct {
 	TokensPerMinute   int            `db:"tokens_per_minute"`
 	ParallelCalls     int            `db:"parallel_calls"`
 	PlanModels        pq.StringArray `db:"plan_models"`
+	PlanCache         string         `db:"plan_cache"`
+	CacheMinutes      int            `db:"cache_minutes"`
+	CacheBilled       int            `db:"cache_billed_percent"`
+	KeyRPM            int            `db:"key_rpm"`
+	KeyTPM            int            `db:"key_tpm"`
+	KeyParallel       int            `db:"key_parallel"`
+	KeyCache          string         `db:"key_cache"` // empty: as the plan says
+	TenantRPM         int            `db:"tenant_rpm"`
+	TenantTPM         int            `db:"tenant_tpm"`
+	TenantParallel    int            `db:"tenant_parallel"`
 }
 
 // CallerByHash finds who calls with a key of this SHA-256, with the terms and the period that hold now. A key that
@@ -59,7 +69,12 @@ func (s *Store) CallerByHash(ctx context.Context, hash [32]byte) (*tenancy.Calle
 const callerQuery = `SELECT k.id AS key_id, k.tenant_id, s.id AS subscription_id, t.status, k.expires_at,
 		k.allowed_models AS key_models, v.price_micros, v.input_tokens, v.output_tokens, v.overage, v.overage_price_micros,
 		coalesce(v.requests_per_minute, 0) AS requests_per_minute, coalesce(v.tokens_per_minute, 0) AS tokens_per_minute,
-		coalesce(v.parallel_calls, 0) AS parallel_calls, v.allowed_models AS plan_models
+		coalesce(v.parallel_calls, 0) AS parallel_calls, v.allowed_models AS plan_models,
+		v.cache_mode AS plan_cache, v.cache_minutes, v.cache_billed_percent,
+		coalesce(k.requests_per_minute, 0) AS key_rpm, coalesce(k.tokens_per_minute, 0) AS key_tpm,
+		coalesce(k.parallel_calls, 0) AS key_parallel, coalesce(k.cache_mode, '') AS key_cache,
+		coalesce(t.requests_per_minute, 0) AS tenant_rpm, coalesce(t.tokens_per_minute, 0) AS tenant_tpm,
+		coalesce(t.parallel_calls, 0) AS tenant_parallel
 	FROM api_keys k
 	JOIN tenants t ON t.id = k.tenant_id
 	JOIN subscriptions s ON s.ended_at IS NULL AND CASE WHEN k.subscription_id IS NULL
@@ -68,7 +83,7 @@ const callerQuery = `SELECT k.id AS key_id, k.tenant_id, s.id AS subscription_id
 	WHERE k.hash = $1 AND k.revoked_at IS NULL`
 
 func (r callerRow) caller(period periodRow) *tenancy.Caller {
-	return &tenancy.Caller{
+	c := &tenancy.Caller{
 		KeyID: r.KeyID, TenantID: r.TenantID, SubscriptionID: r.SubscriptionID,
 		PeriodID: period.ID, PeriodEndsAt: period.EndsAt.UTC(),
 		TenantStatus: tenancy.TenantStatus(r.Status), ExpiresAt: r.ExpiresAt.Time, KeyModels: r.KeyModels,
@@ -77,6 +92,14 @@ func (r callerRow) caller(period periodRow) *tenancy.Caller {
 			Overage: tenancy.Overage(r.Overage), OveragePrice: money.Micros(r.OveragePrice),
 			RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute,
 			ParallelCalls: r.ParallelCalls, AllowedModels: r.PlanModels,
+			Cache: tenancy.CacheMode(r.PlanCache), CacheMinutes: r.CacheMinutes, CacheBilled: r.CacheBilled,
 		},
+		KeyRates:    tenancy.Rates{RequestsPerMinute: r.KeyRPM, TokensPerMinute: r.KeyTPM, ParallelCalls: r.KeyParallel},
+		TenantRates: tenancy.Rates{RequestsPerMinute: r.TenantRPM, TokensPerMinute: r.TenantTPM, ParallelCalls: r.TenantParallel},
 	}
+	c.Cache = c.Terms.Policy()
+	if r.KeyCache != "" {
+		c.Cache.Mode = tenancy.CacheMode(r.KeyCache)
+	}
+	return c
 }

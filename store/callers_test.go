@@ -27,6 +27,34 @@ func TestCallerCarriesThePlansTermsAndThePeriod(t *testing.T) {
 	}
 }
 
+func TestCallerCarriesTheLimitsOfTenantAndKeyAndWhoseCacheHolds(t *testing.T) {
+	terms := blocking(1000, 500)
+	terms.Cache, terms.CacheMinutes, terms.CacheBilled = tenancy.CacheSmart, 30, 25
+	s := openShop(t, terms)
+	ctx := context.Background()
+	plans := tenancy.CachePolicy{Mode: tenancy.CacheSmart, Lifetime: 30 * time.Minute, BilledPercent: 25}
+	if c := s.caller; c.Cache != plans || c.Terms.Policy() != plans || c.KeyRates != (tenancy.Rates{}) || c.TenantRates != (tenancy.Rates{}) {
+		t.Fatalf("nothing of its own: %+v", c)
+	}
+	all, own := tenancy.Rates{RequestsPerMinute: 600, TokensPerMinute: 90_000, ParallelCalls: 30}, tenancy.Rates{RequestsPerMinute: 60, TokensPerMinute: 9000, ParallelCalls: 3}
+	draft := tenancy.TenantDraft{Name: s.tenant.Name, TimeZone: s.tenant.TimeZone, BillingDay: 1, PlanID: s.tenant.PlanID, Rates: all}
+	if _, err := s.UpdateTenant(ctx, s.tenant.ID, draft); err != nil {
+		t.Fatal(err)
+	}
+	_, secret, err := s.CreateKey(ctx, tenancy.KeyDraft{TenantID: s.tenant.ID, Name: "k", Rates: own, Cache: tenancy.CacheExact})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.CallerByHash(ctx, secret.Hash())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans.Mode = tenancy.CacheExact
+	if c.TenantRates != all || c.KeyRates != own || c.Cache != plans || c.Terms.Cache != tenancy.CacheSmart {
+		t.Fatalf("%+v", c)
+	}
+}
+
 func TestCallerOfUnknownAndRevokedKeysIsNotFound(t *testing.T) {
 	s := openShop(t, blocking(1, 1))
 	ctx := context.Background()

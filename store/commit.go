@@ -47,6 +47,7 @@ func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) error
 	if len(events) == 0 {
 		return nil
 	}
+	events = tamed(events)
 	var accounts map[int64]*account
 	err := c.s.inTx(ctx, func(t *tx) (err error) {
 		if accounts, err = c.lockAccounts(ctx, t, events); err != nil {
@@ -57,6 +58,9 @@ func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) error
 			return err
 		}
 		if err := t.addRollups(ctx, events, charges); err != nil {
+			return err
+		}
+		if err := t.insertResponses(ctx, events); err != nil {
 			return err
 		}
 		if err := c.saveAccounts(ctx, t, accounts); err != nil {
@@ -106,14 +110,16 @@ func (c *UsageCommitter) fresh(ctx context.Context, events []usage.Event) ([]usa
 func (t *tx) insertEvents(ctx context.Context, events []usage.Event, charges []int64) error {
 	const insert = `INSERT INTO usage_events (id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status,
 			streamed, estimated, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros, charge_brl_micros,
-			latency_ms, first_byte_ms, request_id, provider_id)
+			latency_ms, first_byte_ms, request_id, provider_id, provider, cache, served_input, served_output, saved_usd_micros)
 		SELECT id, timestamptz 'epoch' + at * interval '1 microsecond', tenant, key, period, model, endpoint, status, http,
-			streamed, estimated, input, cached, output, reasoning, cost, charge, latency, first_byte, request, provider
+			streamed, estimated, input, cached, output, reasoning, cost, charge, latency, first_byte, request, provider_id,
+			provider, cache, served_in, served_out, saved
 		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
 			$9::smallint[], $10::boolean[], $11::boolean[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-			$16::bigint[], $17::bigint[], $18::int[], $19::int[], $20::text[], $21::text[])
+			$16::bigint[], $17::bigint[], $18::int[], $19::int[], $20::text[], $21::text[], $22::text[], $23::text[],
+			$24::bigint[], $25::bigint[], $26::bigint[])
 		AS e (id, at, tenant, key, period, model, endpoint, status, http, streamed, estimated, input, cached, output,
-			reasoning, cost, charge, latency, first_byte, request, provider)
+			reasoning, cost, charge, latency, first_byte, request, provider_id, provider, cache, served_in, served_out, saved)
 		ON CONFLICT DO NOTHING`
 	type event = usage.Event
 	i := -1
@@ -138,7 +144,12 @@ func (t *tx) insertEvents(ctx context.Context, events []usage.Event, charges []i
 		ints(events, func(e *event) int64 { return e.LatencyMS }),
 		ints(events, func(e *event) int64 { return e.FirstByteMS }),
 		texts(events, func(e *event) string { return e.RequestID }),
-		texts(events, func(e *event) string { return e.ProviderID }))
+		texts(events, func(e *event) string { return e.ProviderID }),
+		texts(events, func(e *event) string { return e.Provider }),
+		texts(events, func(e *event) string { return e.Cache.String() }),
+		ints(events, func(e *event) int64 { return e.Served.Input }),
+		ints(events, func(e *event) int64 { return e.Served.Output }),
+		ints(events, func(e *event) int64 { return int64(e.SavedUSD) }))
 	if err != nil {
 		return fmt.Errorf("insert events: %w", err)
 	}

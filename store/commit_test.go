@@ -376,3 +376,43 @@ func TestDrawNeverPassesTheLimitAndLosesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestServedTokensAndTheCachesShareAreKeptBesideWhatIsBilled(t *testing.T) {
+	s := openShop(t, charging(1000, 1000))
+	miss, hit, shared, past := s.call(100, 40), s.call(25, 10), s.call(0, 0), s.call(7, 3)
+	miss.Cache, miss.Served, miss.Provider = usage.CacheMiss, miss.Tokens, "openai"
+	hit.Cache, hit.Served, hit.SavedUSD, hit.CostUSD = usage.CacheHit, usage.Tokens{Input: 100, Output: 40}, 36, 0
+	shared.Cache, shared.Served, shared.SavedUSD, shared.CostUSD = usage.CacheCoalesced, usage.Tokens{Input: 100, Output: 40}, 36, 0
+	past.Served = past.Tokens
+	s.commit(t, miss, hit)
+	s.commit(t, shared, past, hit) // one hour, in two batches, with a replay
+	var hour struct {
+		Lookups, Hits, Input, Output, ServedInput, ServedOutput, Saved int64
+	}
+	const hourly = `SELECT sum(cache_lookups) AS lookups, sum(cache_hits) AS hits, sum(input_tokens) AS input, sum(output_tokens) AS output,
+		sum(served_input) AS servedinput, sum(served_output) AS servedoutput, sum(saved_usd_micros) AS saved FROM usage_hourly`
+	if err := s.db.Get(&hour, hourly); err != nil {
+		t.Fatal(err)
+	}
+	hour.Input -= 132 // what is billed
+	hour.Output -= 53
+	if hour.Lookups != 3 || hour.Hits != 2 || hour.Input != 0 || hour.Output != 0 || hour.ServedInput != 307 || hour.ServedOutput != 123 || hour.Saved != 72 {
+		t.Errorf("%+v", hour)
+	}
+	if b := s.bucket(t); b.UsedIn != 132 || b.UsedOut != 53 {
+		t.Errorf("the quota holds %d and %d: served tokens that are not billed do not count", b.UsedIn, b.UsedOut)
+	}
+	var rows []struct {
+		Cache, Provider string
+		Served, Saved   int64
+	}
+	const events = `SELECT cache, provider, served_input + served_output AS served, saved_usd_micros AS saved FROM usage_events ORDER BY id`
+	if err := s.db.Select(&rows, events); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 4 || rows[0].Cache != "miss" || rows[0].Provider != "openai" || rows[1].Cache != "hit" || rows[1].Served != 140 || rows[1].Saved != 36 ||
+		rows[2].Cache != "coalesced" || rows[3].Cache != "bypass" || rows[3].Served != 10 {
+		t.Errorf("%+v", rows)
+	}
+	s.audit(t)
+}

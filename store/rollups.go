@@ -21,8 +21,8 @@ type minuteKey struct{ minute, tenant int64 }
 
 // sums is one rollup row's additions.
 type sums struct {
-	requests, failures, cost, charge int64
-	tokens                           usage.Tokens
+	requests, failures, cost, charge, lookups, hits, saved int64
+	tokens, served                                         usage.Tokens
 }
 
 func (s *sums) add(e *usage.Event, charge int64) {
@@ -36,6 +36,15 @@ func (s *sums) add(e *usage.Event, charge int64) {
 	s.tokens.Cached += e.Tokens.Cached
 	s.tokens.Output += e.Tokens.Output
 	s.tokens.Reasoning += e.Tokens.Reasoning
+	s.served.Input += e.Served.Input
+	s.served.Output += e.Served.Output
+	s.saved += int64(e.SavedUSD)
+	if e.Cache != usage.CacheBypass {
+		s.lookups++
+	}
+	if e.Cache.Saved() {
+		s.hits++
+	}
 }
 
 func (t *tx) addRollups(ctx context.Context, events []usage.Event, charges []int64) error {
@@ -84,18 +93,24 @@ func (t *tx) addHours(ctx context.Context, hours map[hourKey]*sums) error {
 	})
 	type row = rollupRow[hourKey]
 	const upsert = `INSERT INTO usage_hourly AS h (hour, tenant_id, key_id, period_id, model, requests, failures,
-			input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros, charge_brl_micros)
+			input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros, charge_brl_micros,
+			cache_lookups, cache_hits, served_input, served_output, saved_usd_micros)
 		SELECT timestamptz 'epoch' + hour * interval '1 microsecond', tenant, key, period, model, requests, failures,
-			input, cached, output, reasoning, cost, charge
+			input, cached, output, reasoning, cost, charge, lookups, hits, served_in, served_out, saved
 		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-			$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-		AS n (hour, tenant, key, period, model, requests, failures, input, cached, output, reasoning, cost, charge)
+			$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+			$16::bigint[], $17::bigint[], $18::bigint[])
+		AS n (hour, tenant, key, period, model, requests, failures, input, cached, output, reasoning, cost, charge,
+			lookups, hits, served_in, served_out, saved)
 		ON CONFLICT (hour, tenant_id, key_id, period_id, model) DO UPDATE SET
 			requests = h.requests + excluded.requests, failures = h.failures + excluded.failures,
 			input_tokens = h.input_tokens + excluded.input_tokens, cached_tokens = h.cached_tokens + excluded.cached_tokens,
 			output_tokens = h.output_tokens + excluded.output_tokens, reasoning_tokens = h.reasoning_tokens + excluded.reasoning_tokens,
 			cost_usd_micros = h.cost_usd_micros + excluded.cost_usd_micros,
-			charge_brl_micros = h.charge_brl_micros + excluded.charge_brl_micros`
+			charge_brl_micros = h.charge_brl_micros + excluded.charge_brl_micros,
+			cache_lookups = h.cache_lookups + excluded.cache_lookups, cache_hits = h.cache_hits + excluded.cache_hits,
+			served_input = h.served_input + excluded.served_input, served_output = h.served_output + excluded.served_output,
+			saved_usd_micros = h.saved_usd_micros + excluded.saved_usd_micros`
 	_, err := t.ExecContext(ctx, upsert,
 		ints(rows, func(r *row) int64 { return r.key.hour }), ints(rows, func(r *row) int64 { return r.key.tenant }),
 		ints(rows, func(r *row) int64 { return r.key.key }), ints(rows, func(r *row) int64 { return r.key.period }),
@@ -103,7 +118,10 @@ func (t *tx) addHours(ctx context.Context, hours map[hourKey]*sums) error {
 		ints(rows, func(r *row) int64 { return r.requests }), ints(rows, func(r *row) int64 { return r.failures }),
 		ints(rows, func(r *row) int64 { return r.tokens.Input }), ints(rows, func(r *row) int64 { return r.tokens.Cached }),
 		ints(rows, func(r *row) int64 { return r.tokens.Output }), ints(rows, func(r *row) int64 { return r.tokens.Reasoning }),
-		ints(rows, func(r *row) int64 { return r.cost }), ints(rows, func(r *row) int64 { return r.charge }))
+		ints(rows, func(r *row) int64 { return r.cost }), ints(rows, func(r *row) int64 { return r.charge }),
+		ints(rows, func(r *row) int64 { return r.lookups }), ints(rows, func(r *row) int64 { return r.hits }),
+		ints(rows, func(r *row) int64 { return r.served.Input }), ints(rows, func(r *row) int64 { return r.served.Output }),
+		ints(rows, func(r *row) int64 { return r.saved }))
 	if err != nil {
 		return fmt.Errorf("add to hours: %w", err)
 	}
