@@ -27,12 +27,20 @@ type keyRow struct {
 	RevokedAt      *time.Time     `db:"revoked_at"`
 	LastUsedAt     *time.Time     `db:"last_used_at"`
 	RotatedTo      int64          `db:"rotated_to"`
+	RPM            int            `db:"requests_per_minute"`
+	TPM            int            `db:"tokens_per_minute"`
+	Parallel       int            `db:"parallel_calls"`
+	Cache          string         `db:"cache_mode"` // empty: as the plan says
 	CreatedAt      time.Time      `db:"created_at"`
 }
 
 const keyColumns = `k.id, k.tenant_id, t.name AS tenant_name, coalesce(k.subscription_id, 0) AS subscription_id, k.name, k.hint,
 	CASE WHEN k.subscription_id IS NULL THEN 0 ELSE v.plan_id END AS plan_id, coalesce(p.name, '') AS plan_name,
-	k.allowed_models, k.expires_at, k.revoked_at, k.last_used_at, coalesce(heir.id, 0) AS rotated_to, k.created_at`
+	k.allowed_models, k.expires_at, k.revoked_at, k.last_used_at, coalesce(heir.id, 0) AS rotated_to, k.created_at, ` + keyLimits
+
+// keyLimits are the columns of a key's own limits and cache.
+const keyLimits = `coalesce(k.requests_per_minute, 0) AS requests_per_minute, coalesce(k.tokens_per_minute, 0) AS tokens_per_minute,
+	coalesce(k.parallel_calls, 0) AS parallel_calls, coalesce(k.cache_mode, '') AS cache_mode`
 
 // The plan in force is the key's own, or else the tenant's; a closed tenant has none.
 const keyFrom = `FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
@@ -46,8 +54,12 @@ func (r keyRow) key() tenancy.Key {
 	return tenancy.Key{
 		ID: r.ID, TenantID: r.TenantID, TenantName: r.TenantName, Name: r.Name, Hint: r.Hint, PlanID: r.PlanID, PlanName: r.PlanName,
 		AllowedModels: r.AllowedModels, ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt, LastUsedAt: r.LastUsedAt,
-		RotatedTo: r.RotatedTo, CreatedAt: r.CreatedAt,
+		RotatedTo: r.RotatedTo, CreatedAt: r.CreatedAt, Rates: r.rates(), Cache: tenancy.CacheMode(r.Cache),
 	}
+}
+
+func (r keyRow) rates() tenancy.Rates {
+	return tenancy.Rates{RequestsPerMinute: r.RPM, TokensPerMinute: r.TPM, ParallelCalls: r.Parallel}
 }
 
 // Key reads an API key. NotFound when there is none.

@@ -33,7 +33,8 @@ func (s *Store) CreateKey(ctx context.Context, d tenancy.KeyDraft) (key tenancy.
 		if tenant.Status == tenancy.TenantClosed {
 			return fault.New(fault.Conflict, "tenants.error.closed")
 		}
-		row := keyRow{TenantID: d.TenantID, Name: d.Name, AllowedModels: d.AllowedModels, ExpiresAt: d.ExpiresAt}
+		row := keyRow{TenantID: d.TenantID, Name: d.Name, AllowedModels: d.AllowedModels, ExpiresAt: d.ExpiresAt,
+			RPM: d.Rates.RequestsPerMinute, TPM: d.Rates.TokensPerMinute, Parallel: d.Rates.ParallelCalls, Cache: string(d.Cache)}
 		if d.PlanID != 0 {
 			version, err := tx.versionOnSale(ctx, d.PlanID)
 			if err != nil {
@@ -48,6 +49,12 @@ func (s *Store) CreateKey(ctx context.Context, d tenancy.KeyDraft) (key tenancy.
 		}
 		key = row.key()
 		details := map[string]any{"name": key.Name, "hint": key.Hint, "plan_id": d.PlanID, "models": d.AllowedModels}
+		if rates := detailsOfRates(d.Rates); rates != nil {
+			details["limits"] = rates
+		}
+		if d.Cache != "" {
+			details["cache"] = d.Cache
+		}
 		return tx.audit(ctx, "key.create", keySubject(key.ID), key.TenantID, details)
 	})
 	if err != nil {
@@ -58,8 +65,10 @@ func (s *Store) CreateKey(ctx context.Context, d tenancy.KeyDraft) (key tenancy.
 
 // insertKey writes a new key; rotatedFrom is the key that it replaces, or 0.
 func (t *tx) insertKey(ctx context.Context, k keyRow, secret tenancy.Secret, rotatedFrom int64) (keyRow, error) {
-	const insert = `INSERT INTO api_keys (tenant_id, subscription_id, name, hash, hint, allowed_models, expires_at, rotated_from, created_at)
-		VALUES ($1, NULLIF($2, 0), $3, $4, $5, $6, $7, NULLIF($8, 0), $9) RETURNING id`
+	const insert = `INSERT INTO api_keys (tenant_id, subscription_id, name, hash, hint, allowed_models, expires_at, rotated_from, created_at,
+			requests_per_minute, tokens_per_minute, parallel_calls, cache_mode)
+		VALUES ($1, NULLIF($2, 0), $3, $4, $5, $6, $7, NULLIF($8, 0), $9, NULLIF($10, 0), NULLIF($11, 0), NULLIF($12, 0), NULLIF($13, ''))
+		RETURNING id`
 	hash := secret.Hash()
 	models := k.AllowedModels
 	if models == nil {
@@ -67,7 +76,7 @@ func (t *tx) insertKey(ctx context.Context, k keyRow, secret tenancy.Secret, rot
 	}
 	var id int64
 	if err := t.GetContext(ctx, &id, insert, k.TenantID, k.SubscriptionID, k.Name, hash[:], secret.Hint(), models,
-		k.ExpiresAt, rotatedFrom, t.now); err != nil {
+		k.ExpiresAt, rotatedFrom, t.now, k.RPM, k.TPM, k.Parallel, k.Cache); err != nil {
 		return keyRow{}, known(err, keyMissing)
 	}
 	return oneKey(ctx, t, id)
@@ -82,7 +91,7 @@ func (t *tx) lockKey(ctx context.Context, id int64) (keyRow, error) {
 	return oneKey(ctx, t, id)
 }
 
-// RotateKey makes a key that takes over name, plan, models and expiry of the old one, which works for overlap longer
+// RotateKey makes a key that takes over name, plan, models, limits, cache and expiry of the old one, which works for overlap longer
 // and no longer than it would have. The quota is the same: it belongs to the subscription. Conflict when the old key
 // no longer works or has been rotated already, so that a double click makes one key.
 func (s *Store) RotateKey(ctx context.Context, id int64, overlap time.Duration) (key tenancy.Key, secret tenancy.Secret, err error) {
@@ -165,6 +174,32 @@ func (s *Store) RenameKey(ctx context.Context, id int64, name string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("rename key %d: %w", id, err)
+	}
+	return nil
+}
+
+// UpdateKeyLimits sets what a key may do a minute and at once beside its plan, and how it uses the cache: an empty mode
+// is the plan's. All replicas follow at once; what is the same already changes nothing.
+func (s *Store) UpdateKeyLimits(ctx context.Context, id int64, rates tenancy.Rates, cache tenancy.CacheMode) error {
+	if err := tenancy.ValidateKeyLimits(rates, cache); err != nil {
+		return err
+	}
+	err := s.inTx(ctx, func(tx *tx) error {
+		old, err := tx.lockKey(ctx, id)
+		if err != nil || old.rates() == rates && old.Cache == string(cache) {
+			return err
+		}
+		const update = `UPDATE api_keys SET requests_per_minute = NULLIF($2, 0), tokens_per_minute = NULLIF($3, 0),
+			parallel_calls = NULLIF($4, 0), cache_mode = NULLIF($5, '') WHERE id = $1`
+		if _, err := tx.ExecContext(ctx, update, id, rates.RequestsPerMinute, rates.TokensPerMinute, rates.ParallelCalls, string(cache)); err != nil {
+			return err
+		}
+		details := map[string]any{"name": old.Name, "hint": old.Hint, "limits": detailsOfRates(rates), "old_limits": detailsOfRates(old.rates()),
+			"cache": cache, "old_cache": old.Cache}
+		return tx.audit(ctx, "key.limits", keySubject(id), old.TenantID, details)
+	})
+	if err != nil {
+		return fmt.Errorf("limit key %d: %w", id, err)
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ type planVersionRow struct {
 	TokensPerMinute    int            `db:"tokens_per_minute"`
 	ParallelCalls      int            `db:"parallel_calls"`
 	AllowedModels      pq.StringArray `db:"allowed_models"`
+	Cache              string         `db:"cache_mode"`
+	CacheMinutes       int            `db:"cache_minutes"`
+	CacheBilled        int            `db:"cache_billed_percent"`
 	PublishedAt        *time.Time     `db:"published_at"`
 	CreatedAt          time.Time      `db:"created_at"`
 	Subscribers        int            `db:"subscribers"`
@@ -51,7 +54,7 @@ type planVersionRow struct {
 const planVersionColumns = `v.id, v.plan_id, v.number, v.price_micros, v.input_tokens, v.output_tokens, v.overage,
 	v.overage_price_micros, coalesce(v.requests_per_minute, 0) AS requests_per_minute,
 	coalesce(v.tokens_per_minute, 0) AS tokens_per_minute, coalesce(v.parallel_calls, 0) AS parallel_calls,
-	v.allowed_models, v.published_at, v.created_at,
+	v.allowed_models, v.cache_mode, v.cache_minutes, v.cache_billed_percent, v.published_at, v.created_at,
 	(SELECT count(*) FROM subscriptions s WHERE s.plan_version_id = v.id AND s.ended_at IS NULL) AS subscribers`
 
 func (r planVersionRow) version() tenancy.PlanVersion {
@@ -62,6 +65,7 @@ func (r planVersionRow) version() tenancy.PlanVersion {
 			Overage: tenancy.Overage(r.Overage), OveragePrice: money.Micros(r.OveragePriceMicros),
 			RequestsPerMinute: r.RequestsPerMinute, TokensPerMinute: r.TokensPerMinute, ParallelCalls: r.ParallelCalls,
 			AllowedModels: []string(r.AllowedModels),
+			Cache:         tenancy.CacheMode(r.Cache), CacheMinutes: r.CacheMinutes, CacheBilled: r.CacheBilled,
 		},
 	}
 }

@@ -23,11 +23,20 @@ type termsDetails struct {
 	Overage       string   `json:"overage"`
 	OverageMicros int64    `json:"overage_price_micros,omitempty"`
 	Models        []string `json:"models,omitempty"`
+	*ratesDetails
+	Cache        string `json:"cache"`
+	CacheMinutes int    `json:"cache_minutes,omitempty"`
+	CacheBilled  int    `json:"cache_billed_percent,omitempty"`
 }
 
 func detailsOf(version int, t tenancy.Terms) termsDetails {
-	return termsDetails{Version: version, PriceMicros: int64(t.Price), InputTokens: t.InputTokens, OutputTokens: t.OutputTokens,
-		Overage: string(t.Overage), OverageMicros: int64(t.OveragePrice), Models: t.AllowedModels}
+	d := termsDetails{Version: version, PriceMicros: int64(t.Price), InputTokens: t.InputTokens, OutputTokens: t.OutputTokens,
+		Overage: string(t.Overage), OverageMicros: int64(t.OveragePrice), Models: t.AllowedModels, ratesDetails: detailsOfRates(t.Rates()),
+		Cache: string(t.Cache)}
+	if t.Cache != tenancy.CacheOff {
+		d.CacheMinutes, d.CacheBilled = t.CacheMinutes, t.CacheBilled
+	}
+	return d
 }
 
 // CreatePlan makes a plan whose first version is the draft, published at once when publish. A slug that is taken is
@@ -130,15 +139,16 @@ func (t *tx) draftTerms(ctx context.Context, planID int64, terms tenancy.Terms) 
 
 func (t *tx) insertVersion(ctx context.Context, planID int64, number int, terms tenancy.Terms) error {
 	const insert = `INSERT INTO plan_versions (plan_id, number, price_micros, input_tokens, output_tokens, overage,
-			overage_price_micros, requests_per_minute, tokens_per_minute, parallel_calls, allowed_models, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, NULLIF($8, 0), NULLIF($9, 0), NULLIF($10, 0), $11, $12)`
+			overage_price_micros, requests_per_minute, tokens_per_minute, parallel_calls, allowed_models, created_at,
+			cache_mode, cache_minutes, cache_billed_percent)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, NULLIF($8, 0), NULLIF($9, 0), NULLIF($10, 0), $11, $12, $13, $14, $15)`
 	models := terms.AllowedModels
 	if models == nil {
 		models = []string{}
 	}
 	_, err := t.ExecContext(ctx, insert, planID, number, int64(terms.Price), terms.InputTokens, terms.OutputTokens,
 		string(terms.Overage), int64(terms.OveragePrice), terms.RequestsPerMinute, terms.TokensPerMinute, terms.ParallelCalls,
-		pq.StringArray(models), t.now)
+		pq.StringArray(models), t.now, string(terms.Cache), terms.CacheMinutes, terms.CacheBilled)
 	return known(err, planMissing)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// Self gives the tenant's own name, time zone, status and plan.
+// Self gives the tenant's own name, time zone, status, plan and limits.
 func (t *Tenant) Self(ctx context.Context) (tenancy.Tenant, error) {
 	var row struct {
 		ID        int64     `db:"id"`
@@ -22,9 +22,14 @@ func (t *Tenant) Self(ctx context.Context) (tenancy.Tenant, error) {
 		Status    string    `db:"status"`
 		PlanName  string    `db:"plan_name"`
 		CreatedAt time.Time `db:"created_at"`
+		RPM       int       `db:"requests_per_minute"`
+		TPM       int       `db:"tokens_per_minute"`
+		Parallel  int       `db:"parallel_calls"`
 	}
 	err := t.read(ctx, func(tx *tx) error {
-		const query = `SELECT t.id, t.name, t.email, t.time_zone, t.status, t.created_at, COALESCE(p.name, '') AS plan_name
+		const query = `SELECT t.id, t.name, t.email, t.time_zone, t.status, t.created_at, COALESCE(p.name, '') AS plan_name,
+				COALESCE(t.requests_per_minute, 0) AS requests_per_minute, COALESCE(t.tokens_per_minute, 0) AS tokens_per_minute,
+				COALESCE(t.parallel_calls, 0) AS parallel_calls
 			FROM tenants t
 			LEFT JOIN subscriptions s ON s.tenant_id = t.id AND s.scope = 'tenant' AND s.ended_at IS NULL
 			LEFT JOIN plan_versions v ON v.id = s.plan_version_id LEFT JOIN plans p ON p.id = v.plan_id
@@ -37,6 +42,7 @@ func (t *Tenant) Self(ctx context.Context) (tenancy.Tenant, error) {
 	return tenancy.Tenant{
 		ID: row.ID, Name: row.Name, Email: row.Email, TimeZone: row.TimeZone, Status: tenancy.TenantStatus(row.Status),
 		PlanName: row.PlanName, CreatedAt: row.CreatedAt.UTC(),
+		Rates: tenancy.Rates{RequestsPerMinute: row.RPM, TokensPerMinute: row.TPM, ParallelCalls: row.Parallel},
 	}, nil
 }
 
@@ -52,10 +58,14 @@ func (t *Tenant) Keys(ctx context.Context) ([]tenancy.Key, error) {
 		RevokedAt  *time.Time     `db:"revoked_at"`
 		LastUsedAt *time.Time     `db:"last_used_at"`
 		CreatedAt  time.Time      `db:"created_at"`
+		RPM        int            `db:"requests_per_minute"`
+		TPM        int            `db:"tokens_per_minute"`
+		Parallel   int            `db:"parallel_calls"`
+		Cache      string         `db:"cache_mode"`
 	}
 	err := t.read(ctx, func(tx *tx) error {
 		const query = `SELECT k.id, k.name, k.hint, k.allowed_models, k.expires_at, k.revoked_at, k.last_used_at, k.created_at,
-				COALESCE(p.name, '') AS plan_name
+				COALESCE(p.name, '') AS plan_name, ` + keyLimits + `
 			FROM api_keys k
 			LEFT JOIN subscriptions s ON s.ended_at IS NULL AND CASE WHEN k.subscription_id IS NULL
 				THEN s.tenant_id = k.tenant_id AND s.scope = 'tenant' ELSE s.id = k.subscription_id END
@@ -72,6 +82,7 @@ func (t *Tenant) Keys(ctx context.Context) ([]tenancy.Key, error) {
 		keys[i] = tenancy.Key{
 			ID: r.ID, TenantID: t.id, Name: r.Name, Hint: r.Hint, PlanName: r.PlanName, AllowedModels: r.Models,
 			ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt, LastUsedAt: r.LastUsedAt, CreatedAt: r.CreatedAt.UTC(),
+			Rates: tenancy.Rates{RequestsPerMinute: r.RPM, TokensPerMinute: r.TPM, ParallelCalls: r.Parallel}, Cache: tenancy.CacheMode(r.Cache),
 		}
 	}
 	return keys, nil

@@ -18,6 +18,9 @@ type tenantRow struct {
 	Email           string     `db:"email"`
 	TaxID           string     `db:"tax_id"`
 	BillingDay      int        `db:"billing_day"`
+	RPM             int        `db:"requests_per_minute"`
+	TPM             int        `db:"tokens_per_minute"`
+	Parallel        int        `db:"parallel_calls"`
 	Status          string     `db:"status"`
 	CreatedAt       time.Time  `db:"created_at"`
 	SubscriptionID  int64      `db:"subscription_id"`
@@ -31,6 +34,8 @@ type tenantRow struct {
 }
 
 const tenantColumns = `t.id AS tenant_id, t.name AS tenant_name, t.email, t.tax_id, t.time_zone, t.billing_day, t.status, t.created_at,
+	coalesce(t.requests_per_minute, 0) AS requests_per_minute, coalesce(t.tokens_per_minute, 0) AS tokens_per_minute,
+	coalesce(t.parallel_calls, 0) AS parallel_calls,
 	s.id AS subscription_id, s.anchor_day, p.id AS plan_id, p.name AS plan_name, v.number AS plan_version,
 	(SELECT max(n.number) FROM plan_versions n WHERE n.plan_id = p.id AND n.published_at IS NOT NULL) AS newest_version,
 	coalesce(np.name, '') AS next_plan_name, coalesce(nv.number, 0) AS next_plan_version,
@@ -61,6 +66,7 @@ func (r tenantRow) tenant(now time.Time) (tenancy.Tenant, error) {
 		Status: tenancy.TenantStatus(r.Status), CreatedAt: r.CreatedAt, SubscriptionID: r.SubscriptionID,
 		PlanID: r.PlanID, PlanName: r.PlanName, PlanVersion: r.PlanVersion, NewestVersion: r.NewestVersion,
 		NextPlanName: r.NextPlanName, NextPlanVersion: r.NextPlanVersion, Keys: r.Keys, LastCallAt: r.LastCallAt,
+		Rates: tenancy.Rates{RequestsPerMinute: r.RPM, TokensPerMinute: r.TPM, ParallelCalls: r.Parallel},
 	}
 	if t.Status == tenancy.TenantClosed {
 		return t, nil

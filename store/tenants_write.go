@@ -22,15 +22,20 @@ func (s *Store) CreateTenant(ctx context.Context, d tenancy.TenantDraft) (tenant
 			return err
 		}
 		var id int64
-		const insert = `INSERT INTO tenants (name, email, tax_id, time_zone, billing_day, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $6) RETURNING id`
-		if err := tx.GetContext(ctx, &id, insert, d.Name, d.Email, d.TaxID, d.TimeZone, d.BillingDay, tx.now); err != nil {
+		const insert = `INSERT INTO tenants (name, email, tax_id, time_zone, billing_day, created_at, updated_at,
+				requests_per_minute, tokens_per_minute, parallel_calls)
+			VALUES ($1, $2, $3, $4, $5, $6, $6, NULLIF($7, 0), NULLIF($8, 0), NULLIF($9, 0)) RETURNING id`
+		if err := tx.GetContext(ctx, &id, insert, d.Name, d.Email, d.TaxID, d.TimeZone, d.BillingDay, tx.now,
+			d.Rates.RequestsPerMinute, d.Rates.TokensPerMinute, d.Rates.ParallelCalls); err != nil {
 			return known(err, tenantMissing)
 		}
 		if _, err := tx.subscribe(ctx, id, "tenant", version.ID, d.BillingDay); err != nil {
 			return err
 		}
 		details := map[string]any{"name": d.Name, "plan_id": d.PlanID, "version": version.Number}
+		if rates := detailsOfRates(d.Rates); rates != nil {
+			details["limits"] = rates
+		}
 		if err := tx.audit(ctx, "tenant.create", tenantSubject(id), id, details); err != nil {
 			return err
 		}
@@ -55,9 +60,11 @@ func (s *Store) UpdateTenant(ctx context.Context, id int64, d tenancy.TenantDraf
 		if err != nil {
 			return err
 		}
-		const update = `UPDATE tenants SET name = $2, email = $3, tax_id = $4, time_zone = $5, billing_day = $6, updated_at = $7
+		const update = `UPDATE tenants SET name = $2, email = $3, tax_id = $4, time_zone = $5, billing_day = $6, updated_at = $7,
+				requests_per_minute = NULLIF($8, 0), tokens_per_minute = NULLIF($9, 0), parallel_calls = NULLIF($10, 0)
 			WHERE id = $1`
-		if _, err := tx.ExecContext(ctx, update, id, d.Name, d.Email, d.TaxID, d.TimeZone, d.BillingDay, tx.now); err != nil {
+		if _, err := tx.ExecContext(ctx, update, id, d.Name, d.Email, d.TaxID, d.TimeZone, d.BillingDay, tx.now,
+			d.Rates.RequestsPerMinute, d.Rates.TokensPerMinute, d.Rates.ParallelCalls); err != nil {
 			return known(err, tenantMissing)
 		}
 		const anchor = `UPDATE subscriptions SET anchor_day = $2 WHERE tenant_id = $1 AND ended_at IS NULL AND anchor_day <> $2`
@@ -96,7 +103,25 @@ func changedFields(before tenancy.Tenant, d tenancy.TenantDraft) map[string]any 
 	if d.BillingDay != before.BillingDay {
 		details["billing_day"] = d.BillingDay
 	}
+	if d.Rates != before.Rates {
+		details["limits"], details["old_limits"] = detailsOfRates(d.Rates), detailsOfRates(before.Rates)
+	}
 	return details
+}
+
+// ratesDetails is what the audit log keeps of limits; nil where there is none.
+type ratesDetails struct {
+	RequestsPerMinute int `json:"requests_per_minute,omitempty"`
+	TokensPerMinute   int `json:"tokens_per_minute,omitempty"`
+	ParallelCalls     int `json:"parallel_calls,omitempty"`
+}
+
+func detailsOfRates(r tenancy.Rates) *ratesDetails {
+	if r == (tenancy.Rates{}) {
+		return nil
+	}
+	d := ratesDetails(r)
+	return &d
 }
 
 // lockOpenTenant makes changes of one tenant wait for each other; a closed one is a Conflict.

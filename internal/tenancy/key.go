@@ -75,9 +75,20 @@ func (d *KeyDraft) Validate(now time.Time) error {
 	f.Check(d.Name != "", "name", "error.required")
 	f.Check(len([]rune(d.Name)) <= 80, "name", "error.too_long", "max", 80)
 	f.Check(d.ExpiresAt == nil || d.ExpiresAt.After(now), "expires_at", "error.in_the_past")
-	d.Rates.check(&f)
-	f.Check(d.Cache == "" || d.Cache.Valid(), "cache", "error.choice", "value", string(d.Cache), "accepted", "off, exact, smart")
+	checkKeyLimits(&f, d.Rates, d.Cache)
 	return f.Err()
+}
+
+// ValidateKeyLimits tells every rejected field at once of what a key may have of its own beside its plan.
+func ValidateKeyLimits(rates Rates, cache CacheMode) error {
+	var f fault.Form
+	checkKeyLimits(&f, rates, cache)
+	return f.Err()
+}
+
+func checkKeyLimits(f *fault.Form, rates Rates, cache CacheMode) {
+	rates.check(f)
+	f.Check(cache == "" || cache.Valid(), "cache", "error.choice", "value", string(cache), "accepted", "off, exact, smart")
 }
 
 // Secret is a new key's secret. It is shown once and only its hash is kept.
