@@ -27,7 +27,7 @@ func (s *shelf) DemoBasis(context.Context) (Basis, error) {
 		Plans: map[string]tenancy.Terms{
 			"basico": charge(1_000_000, 500_000), "pro": charge(3_000_000, 1_500_000), "enterprise": charge(10_000_000, 5_000_000),
 		},
-		Models: map[string]tenancy.Model{"gpt-4.1-nano": {InputPrice: 200_000, OutputPrice: 800_000}},
+		Models: map[string]tenancy.Model{"gpt-4.1-nano": {Price: tenancy.Price{Input: 200_000, CachedInput: 50_000, Output: 800_000, Reasoning: 800_000}}},
 	}, nil
 }
 

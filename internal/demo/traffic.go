@@ -171,7 +171,7 @@ func (t *traffic) call(at time.Time) usage.Event {
 	if !e.Streamed {
 		e.FirstByteMS = e.LatencyMS
 	}
-	e.CostUSD = t.prices[e.Model].Cost(e.Tokens.Input, e.Tokens.Cached, e.Tokens.Output)
+	e.CostUSD = t.prices[e.Model].Price.Cost(e.Tokens)
 	return e
 }
 
