@@ -80,8 +80,9 @@ INSERT INTO models (name, input_price_micros, cached_input_price_micros, output_
     ('gpt-4o-mini-tts',           600000,  600000, 12000000,  16384),
     ('tts-1',                          0,       0,        0,      1)
 ON CONFLICT DO NOTHING;
+-- What is in the catalogue has been in force since before any call.
 INSERT INTO model_prices (model, since, input_price_micros, cached_input_price_micros, output_price_micros, reasoning_price_micros, request_price_micros)
-    SELECT name, created_at, input_price_micros, cached_input_price_micros, output_price_micros, output_price_micros,
+    SELECT name, '2025-01-01T00:00:00Z', input_price_micros, cached_input_price_micros, output_price_micros, output_price_micros,
         CASE name WHEN 'dall-e-3' THEN 40000 WHEN 'whisper-1' THEN 6000 WHEN 'tts-1' THEN 15000 ELSE 0 END FROM models;
 INSERT INTO model_routes (model, provider_id, upstream_model) SELECT m.name, p.id, m.name FROM models m, providers p WHERE p.slug = 'openai';
 ALTER TABLE models DROP COLUMN input_price_micros, DROP COLUMN cached_input_price_micros, DROP COLUMN output_price_micros;

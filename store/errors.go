@@ -29,6 +29,16 @@ func violation(constraint string) *fault.Error {
 		return fault.New(fault.NotFound, "tenants.error.not_found")
 	case "api_keys_rotated_once":
 		return fault.New(fault.Conflict, "keys.error.already_rotated")
+	case "providers_slug_unique":
+		return field("slug", "providers.error.slug_taken")
+	case "model_routes_provider_id_fkey", "model_prices_provider_id_fkey", "breaker_forces_provider_id_fkey":
+		return fault.New(fault.NotFound, "providers.error.not_found")
+	case "models_pkey":
+		return field("name", "models.error.name_taken")
+	case "models_one_default":
+		return fault.New(fault.Conflict, "models.error.changed_meanwhile")
+	case "model_prices_once":
+		return field("since", "models.error.price_taken")
 	}
 	return nil
 }

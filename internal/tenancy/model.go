@@ -67,14 +67,18 @@ type ModelDraft struct {
 
 var modelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 
+// ValidModelName tells whether a model can be called so.
+func ValidModelName(name string) bool { return modelPattern.MatchString(name) && len(name) <= 200 }
+
 // Validate tells every rejected field at once. A model may have no route yet: then its calls are refused as unavailable.
 func (d *ModelDraft) Validate() error {
 	d.Name, d.OwnedBy = strings.TrimSpace(d.Name), strings.TrimSpace(d.OwnedBy)
 	var f fault.Form
-	f.Check(modelPattern.MatchString(d.Name) && len(d.Name) <= 200, "name", "models.error.name", "value", d.Name)
+	f.Check(ValidModelName(d.Name), "name", "models.error.name", "value", d.Name)
 	f.Check(len(d.OwnedBy) <= 80, "owned_by", "error.too_long", "max", 80)
 	const maxOutput = 1 << 31
 	f.Check(d.MaxOutputTokens >= 1 && d.MaxOutputTokens <= maxOutput, "max_output_tokens", "error.range", "min", 1, "max", maxOutput)
+	f.Check(d.Active || !d.Default, "default", "models.error.default_off")
 	seen := map[Route]bool{}
 	for i := range d.Routes {
 		r := &d.Routes[i]
@@ -99,12 +103,14 @@ const maxPrice = 100_000
 // Validate tells every rejected field at once.
 func (p *Price) Validate() error {
 	var f fault.Form
-	for name, amount := range map[string]money.Micros{
-		"input_price": p.Input, "cached_input_price": p.CachedInput, "output_price": p.Output,
-		"reasoning_price": p.Reasoning, "request_price": p.Request,
-	} {
-		f.Check(amount >= 0 && amount <= maxPrice*money.Unit, name, "error.money_range", "max", maxPrice)
+	check := func(name string, amount money.Micros) {
+		f.Check(amount >= 0 && amount <= maxPrice*money.Unit, name, "models.error.price_range", "max", maxPrice)
 	}
+	check("input_price", p.Input)
+	check("cached_input_price", p.CachedInput)
+	check("output_price", p.Output)
+	check("reasoning_price", p.Reasoning)
+	check("request_price", p.Request)
 	return f.Err()
 }
 
@@ -121,4 +127,24 @@ func (r ExchangeRate) Convert(usd money.Micros) money.Micros {
 		return -r.Convert(-usd)
 	}
 	return money.Cost(money.Term{Tokens: int64(usd), PerMillion: r.BRL})
+}
+
+// Validate tells every rejected field at once. The bounds catch an amount typed in cents or with a lost comma.
+func (r *ExchangeRate) Validate() error {
+	const maxRate = 1000
+	r.Source = strings.TrimSpace(r.Source)
+	var f fault.Form
+	f.Check(!r.Day.IsZero(), "day", "error.required")
+	f.Check(r.BRL > 0 && r.BRL <= maxRate*money.Unit, "brl", "rates.error.amount", "max", maxRate)
+	f.Check(len([]rune(r.Source)) <= 80, "source", "error.too_long", "max", 80)
+	return f.Err()
+}
+
+// StoredResponse is a response that a provider keeps for a tenant.
+type StoredResponse struct {
+	ID       string
+	TenantID int64
+	Provider string // its slug
+	Model    string // public name
+	Tokens   int64  // of it and what went before: a bound of what continuing it puts in
 }

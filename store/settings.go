@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/tenancy"
+)
+
+// cacheSetting is where the cache's settings lie.
+const cacheSetting = "cache"
+
+// CacheSettings gives the cache's settings. Until they are set, likeness is not looked for.
+func (s *Store) CacheSettings(ctx context.Context) (tenancy.CacheSettings, error) {
+	settings := tenancy.CacheSettings{Threshold: 0.95}
+	var value []byte
+	err := s.db.GetContext(ctx, &value, `SELECT value FROM settings WHERE name = $1`, cacheSetting)
+	if errors.Is(err, sql.ErrNoRows) {
+		return settings, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(value, &settings)
+	}
+	if err != nil {
+		return settings, fmt.Errorf("read the cache's settings: %w", err)
+	}
+	return settings, nil
+}
+
+// SetCacheSettings keeps the cache's settings. The embedding model must be on offer.
+func (s *Store) SetCacheSettings(ctx context.Context, settings tenancy.CacheSettings) error {
+	settings.EmbeddingModel = strings.TrimSpace(settings.EmbeddingModel)
+	err := s.inTx(ctx, func(tx *tx) error {
+		var offered bool
+		const query = `SELECT $1 = '' OR EXISTS (SELECT FROM models WHERE name = $1 AND active)`
+		if err := tx.GetContext(ctx, &offered, query, settings.EmbeddingModel); err != nil {
+			return err
+		}
+		var f fault.Form
+		f.Check(offered, "embedding_model", "models.error.not_offered", "value", settings.EmbeddingModel)
+		f.Check(settings.Threshold >= 0.5 && settings.Threshold <= 1, "threshold", "models.error.threshold")
+		if err := f.Err(); err != nil {
+			return err
+		}
+		value, err := json.Marshal(settings)
+		if err != nil {
+			return err
+		}
+		const upsert = `INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at`
+		if _, err := tx.ExecContext(ctx, upsert, cacheSetting, value, tx.now); err != nil {
+			return err
+		}
+		return tx.audit(ctx, "cache.change", "settings:"+cacheSetting, 0, settings)
+	})
+	if err != nil {
+		return fmt.Errorf("set the cache's settings: %w", err)
+	}
+	return nil
+}
