@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/lib/pq"
 
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
@@ -21,8 +23,10 @@ func intruder(t *testing.T) (own, other *shop) {
 	t.Helper()
 	own = openShop(t, charging(1000, 1000))
 	other = secondShop(t, own, "Segredo")
-	own.commit(t, own.call(11, 1))
-	other.commit(t, other.call(987654, 321))
+	mine, theirs := own.call(11, 1), other.call(987654, 321)
+	mine.Object, mine.Provider, mine.SavedUSD, theirs.Object, theirs.Provider = "resp_own", "openai", 13, "resp_other", "Segredo"
+	own.commit(t, mine)
+	other.commit(t, theirs)
 	ctx := context.Background()
 	const user = `INSERT INTO users (email, name, role, tenant_id, password_hash) VALUES ($1, 'X', $2, NULLIF($3, 0), 'h')`
 	for _, u := range []struct {
@@ -39,11 +43,13 @@ func intruder(t *testing.T) (own, other *shop) {
 func TestNoReadOfATenantShowsAnothers(t *testing.T) {
 	own, other := intruder(t)
 	ctx := context.Background()
+	refusals := refuseBoth(t, own, other)
 	forged := own.ForTenant(own.tenant.ID)
 	span := around(time.Now())
 	args := map[string][]any{
 		"Self": {}, "Keys": {}, "Latency": {}, "UsageMinutes": {span}, "UsageHours": {span}, "UsageByModel": {span},
 		"UsageByKey": {span}, "Calls": {uuid.Nil, 100}, "Allowances": {100},
+		"Refusals": {uuid.Nil, 100}, "Refusal": {refusals["own"]}, "ResponseOwner": {"resp_own"},
 	}
 	reader := reflect.ValueOf(forged)
 	for i := range reader.NumMethod() {
@@ -67,10 +73,23 @@ func TestNoReadOfATenantShowsAnothers(t *testing.T) {
 				t.Errorf("%s shows another tenant's %q: %s", name, secret, text)
 			}
 		}
-		if strings.Contains(text, `"CostUSD":7`) {
-			t.Errorf("%s shows what the call cost the operator: %s", name, text)
+		for _, figure := range []string{`"CostUSD":7`, `"SavedUSD":13`} {
+			if strings.Contains(text, figure) {
+				t.Errorf("%s shows what the call cost or saved the operator: %s", name, text)
+			}
 		}
 	}
+}
+
+// refuseBoth has a call of each refused, and gives the request ids.
+func refuseBoth(t *testing.T, own, other *shop) map[string]uuid.UUID {
+	t.Helper()
+	mine, theirs := own.refuses(0), other.refuses(0)
+	theirs.Asked = 987654
+	if err := own.InsertRefusals(context.Background(), []tenancy.Refusal{mine, theirs}); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]uuid.UUID{"own": mine.ID, "other": theirs.ID}
 }
 
 func written(t *testing.T, v any) string {
@@ -86,6 +105,7 @@ func written(t *testing.T, v any) string {
 func TestTheDatabaseHoldsATenantWhateverIsAsked(t *testing.T) {
 	own, other := intruder(t)
 	ctx := context.Background()
+	refused := refuseBoth(t, own, other)
 	err := own.ForTenant(own.tenant.ID).read(ctx, func(tx *tx) error {
 		for _, asked := range []int64{0, other.tenant.ID} {
 			r := usageReader{q: tx, tenantID: asked, now: tx.now}
@@ -109,11 +129,18 @@ func TestTheDatabaseHoldsATenantWhateverIsAsked(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			text := written(t, []any{hours, minutes, calls, shares, allowances})
+			refusals, err := refusals(ctx, tx, asked, uuid.Nil, 100)
+			if err != nil {
+				return err
+			}
+			if r, err := oneRefusal(ctx, tx, asked, refused["other"]); !fault.Is(err, fault.NotFound) {
+				t.Errorf("asked for tenant %d: %+v (%v)", asked, r, err)
+			}
+			text := written(t, []any{hours, minutes, calls, shares, allowances, refusals})
 			if strings.Contains(text, "987654") || strings.Contains(text, "Segredo") {
 				t.Errorf("asked for tenant %d: %s", asked, text)
 			}
-			if asked == other.tenant.ID && (len(hours)+len(minutes)+len(calls)+len(allowances)) > 0 {
+			if asked == other.tenant.ID && (len(hours)+len(minutes)+len(calls)+len(allowances)+len(refusals)) > 0 {
 				t.Errorf("something of tenant %d: %s", asked, text)
 			}
 		}
@@ -127,13 +154,15 @@ func TestTheDatabaseHoldsATenantWhateverIsAsked(t *testing.T) {
 // What the role filaia_tenant may read whole. Tables with columns that are not for customers refuse SELECT *; their
 // other columns show own rows only. Every table that is not named here must be refused, also one that is added later.
 var (
-	openTables   = map[string]bool{"plans": true, "plan_versions": true}
-	ownTables    = map[string]string{"tenants": "id", "subscriptions": "tenant_id", "billing_periods": "tenant_id", "quota_buckets": "tenant_id", "usage_minutes": "tenant_id"}
+	openTables = map[string]bool{"plans": true, "plan_versions": true}
+	ownTables  = map[string]string{"tenants": "id", "subscriptions": "tenant_id", "billing_periods": "tenant_id", "quota_buckets": "tenant_id", "usage_minutes": "tenant_id",
+		"refusals": "tenant_id", "responses": "tenant_id"}
 	columnTables = map[string]bool{"api_keys": true, "usage_events": true, "usage_hourly": true}
 )
 
 func TestTheTenantRoleReadsNoOtherTable(t *testing.T) {
-	own, _ := intruder(t)
+	own, other := intruder(t)
+	refuseBoth(t, own, other)
 	ctx := context.Background()
 	if err := own.EnsurePartitions(ctx, time.Now(), time.Now()); err != nil {
 		t.Fatal(err)
@@ -170,7 +199,8 @@ func TestTheTenantRoleReadsNoOtherTable(t *testing.T) {
 	for _, column := range []string{
 		"hash FROM api_keys", "cost_usd_micros FROM usage_events", "provider_id FROM usage_events", "cost_usd_micros FROM usage_hourly",
 		"password_hash FROM users", "email FROM users", "token_hash FROM sessions", "value FROM settings", "details FROM audit_log",
-		"input_price_micros FROM models",
+		"saved_usd_micros FROM usage_events", "saved_usd_micros FROM usage_hourly", "provider FROM usage_events",
+		"input_price_micros FROM model_prices", "credential FROM providers", "brl_micros FROM exchange_rates", "upstream_model FROM model_routes",
 	} {
 		if err := own.rawAs(own.tenant.ID, `SELECT `+column); !refused(err) {
 			t.Errorf("SELECT %s is not refused: %v", column, err)

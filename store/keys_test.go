@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -206,4 +207,58 @@ func TestListKeysFiltersByTenantStateAndSearch(t *testing.T) {
 			t.Errorf("%s: %q of %d, want %q", name, got, page.Total, c.want)
 		}
 	}
+}
+
+func TestAKeysLimitsChangeWithoutANewSecretAndOutliveIt(t *testing.T) {
+	o := openOffice(t)
+	tenant := o.customer("Padaria", o.plan("ouro", blocking(1000, 500)).ID)
+	first, own := tenancy.Rates{RequestsPerMinute: 10}, tenancy.Rates{RequestsPerMinute: 60, TokensPerMinute: 9000, ParallelCalls: 3}
+	key, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site", Rates: first, Cache: tenancy.CacheOff})
+	if key.Rates != first || key.Cache != tenancy.CacheOff {
+		t.Fatalf("made: %+v", key)
+	}
+	for range 2 {
+		o.must(o.UpdateKeyLimits(o.ctx, key.ID, own, tenancy.CacheSmart))
+	}
+	if n := o.audited("key.limits", keySubject(key.ID)); n != 1 {
+		t.Errorf("%d changes in the audit log, want 1: the second changed nothing", n)
+	}
+	var details string
+	o.must(o.db.Get(&details, `SELECT details::text FROM audit_log WHERE action = 'key.limits'`))
+	for _, part := range []string{`"requests_per_minute": 60`, `"requests_per_minute": 10`, `"old_cache": "off"`, `"cache": "smart"`} {
+		if !strings.Contains(details, part) {
+			t.Errorf("the audit log misses %s: %s", part, details)
+		}
+	}
+	caller, err := o.CallerByHash(o.ctx, secret.Hash())
+	o.must(err)
+	if caller.KeyRates != own || caller.Cache.Mode != tenancy.CacheSmart {
+		t.Errorf("%+v", caller)
+	}
+	heir, _, err := o.RotateKey(o.ctx, key.ID, time.Hour)
+	o.must(err)
+	if heir.Rates != own || heir.Cache != tenancy.CacheSmart {
+		t.Errorf("rotated: %+v", heir)
+	}
+	shown, err := o.Portal().OwnKeys(o.ctx, tenant.ID)
+	o.must(err)
+	if len(shown) != 2 || shown[0].Rates != own || shown[0].Cache != tenancy.CacheSmart {
+		t.Errorf("portal: %+v", shown)
+	}
+	o.must(o.UpdateKeyLimits(o.ctx, heir.ID, tenancy.Rates{}, ""))
+	if back, err := o.Key(o.ctx, heir.ID); err != nil || back.Rates != (tenancy.Rates{}) || back.Cache != "" {
+		t.Errorf("taken back: %+v %v", back, err)
+	}
+}
+
+func TestAKeysLimitsAreRefusedBesideTheirFields(t *testing.T) {
+	o := openOffice(t)
+	tenant := o.customer("Padaria", o.plan("ouro", blocking(1, 1)).ID)
+	key, _ := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
+	err := o.UpdateKeyLimits(o.ctx, key.ID, tenancy.Rates{RequestsPerMinute: -1, ParallelCalls: 1 << 20}, "always")
+	var refused *fault.Error
+	if !errors.As(err, &refused) || refused.Kind != fault.Invalid || len(refused.Fields) != 3 {
+		t.Errorf("%v", err)
+	}
+	o.refused(o.UpdateKeyLimits(o.ctx, 999_999, tenancy.Rates{}, ""), fault.NotFound, keyMissing)
 }

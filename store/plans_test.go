@@ -208,3 +208,27 @@ func TestListPlansSearchesFiltersAndSorts(t *testing.T) {
 		}
 	}
 }
+
+func TestAPlansCacheIsPartOfItsTerms(t *testing.T) {
+	o := openOffice(t)
+	terms := charging(1000, 500)
+	plain := o.plan("bronze", terms)
+	if p := plain.Published.Terms; p.Cache != tenancy.CacheOff || p.CacheMinutes != 60 || p.CacheBilled != 0 {
+		t.Errorf("nothing said: %+v", p)
+	}
+	terms.Cache, terms.CacheMinutes, terms.CacheBilled = tenancy.CacheSmart, 1440, 20
+	plan := o.plan("ouro", terms)
+	if !plan.Published.Terms.Equal(terms) {
+		t.Fatalf("%+v, want %+v", plan.Published.Terms, terms)
+	}
+	if n := o.count(`SELECT count(*) FROM audit_log WHERE action = 'plan.create'
+		AND details->'terms'->>'cache' = 'smart' AND details->'terms'->>'cache_billed_percent' = '20'`); n != 1 {
+		t.Error("the audit log does not tell of the cache")
+	}
+	terms.CacheBilled = 0
+	edited, err := o.UpdatePlanDraft(o.ctx, plan.ID, tenancy.PlanDraft{Slug: "ouro", Name: "Plano ouro", Terms: terms}, false)
+	o.must(err)
+	if edited.Draft == nil || edited.Draft.Terms.CacheBilled != 0 || edited.Published.Terms.CacheBilled != 20 {
+		t.Errorf("other terms of the cache make a new version: %+v", edited)
+	}
+}

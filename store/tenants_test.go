@@ -202,3 +202,31 @@ func TestListsComeInPagesOfFifty(t *testing.T) {
 		t.Fatalf("%d of %d, then %d beginning with %v", len(first.Items), first.Total, len(second.Items), second.Items[0].Name)
 	}
 }
+
+func TestATenantsLimitsAreKeptShownAndAudited(t *testing.T) {
+	o := openOffice(t)
+	d := customerDraft("Padaria", o.plan("ouro", blocking(1, 1)).ID)
+	d.Rates = tenancy.Rates{RequestsPerMinute: 600, TokensPerMinute: 90_000, ParallelCalls: 30}
+	tenant, err := o.CreateTenant(o.ctx, d)
+	o.must(err)
+	if self, err := o.Portal().Self(o.ctx, tenant.ID); err != nil || tenant.Rates != d.Rates || self.Rates != d.Rates {
+		t.Fatalf("%+v, the portal shows %+v (%v)", tenant.Rates, self.Rates, err)
+	}
+	page, err := o.ListTenants(o.ctx, tenancy.ListQuery{})
+	o.must(err)
+	if page.Items[0].Rates != d.Rates {
+		t.Errorf("in the list: %+v", page.Items[0].Rates)
+	}
+	d.Rates = tenancy.Rates{ParallelCalls: 5}
+	_, err = o.UpdateTenant(o.ctx, tenant.ID, d)
+	o.must(err)
+	again, err := o.Tenant(o.ctx, tenant.ID)
+	o.must(err)
+	if again.Rates != d.Rates {
+		t.Errorf("after the edit: %+v", again.Rates)
+	}
+	if n := o.count(`SELECT count(*) FROM audit_log WHERE action = 'tenant.edit' AND details->'limits'->>'parallel_calls' = '5'
+		AND details->'old_limits'->>'requests_per_minute' = '600'`); n != 1 {
+		t.Error("the audit log does not tell which limits changed")
+	}
+}

@@ -75,6 +75,8 @@ func (t Terms) Policy() CachePolicy {
 func (t Terms) Equal(other Terms) bool {
 	a, b := slices.Sorted(slices.Values(t.AllowedModels)), slices.Sorted(slices.Values(other.AllowedModels))
 	t.AllowedModels, other.AllowedModels = nil, nil
+	t.normalise()
+	other.normalise()
 	return reflect.DeepEqual(t, other) && slices.Equal(a, b)
 }
 
