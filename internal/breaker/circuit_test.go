@@ -134,7 +134,7 @@ func TestOpenBreakerRefusesForExactlyItsTime(t *testing.T) {
 		if r := d.refused(); r.RetryAfter != 1 || d.Snapshot().Models[0].RetryIn != 1 {
 			t.Fatalf("%+v", r)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		d.enter().Leave(Neutral)
 		d.is(HalfOpen)
 	})
@@ -193,6 +193,9 @@ func TestProbesThatTellNothingGiveTheirPermitBack(t *testing.T) {
 						end(p)
 					}
 				}
+				if s := d.Snapshot(); s.Parallel != 0 {
+					t.Fatalf("%+v", s)
+				}
 				d.is(HalfOpen)
 				full := []*Pass{d.enter(), d.enter(), d.enter()}
 				d.refused()
@@ -212,7 +215,7 @@ func TestProbesThatHangDoNotKeepTheBreakerHalfOpen(t *testing.T) {
 		hanging := []*Pass{d.enter(), d.enter(), d.enter()}
 		time.Sleep(time.Minute - 1)
 		d.refused()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		again := []*Pass{d.enter(), d.enter(), d.enter()}
 		d.refused()
 		for _, p := range hanging { // gives back no permit of the second round
@@ -254,7 +257,7 @@ func TestOldFailuresAreForgotten(t *testing.T) {
 		if m := d.Snapshot().Models[0]; m.Calls != 19 || m.FailurePercent != 100 {
 			t.Fatalf("%+v", m)
 		}
-		time.Sleep(31 * time.Second)
+		time.Sleep(45 * time.Second)
 		if m := d.Snapshot().Models[0]; m.Calls != 0 || m.FailurePercent != 0 {
 			t.Fatalf("still in the window: %+v", m)
 		}

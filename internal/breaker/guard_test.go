@@ -37,9 +37,12 @@ func TestForcedClosedLetsPassAndCounts(t *testing.T) {
 			t.Fatalf("%+v", m)
 		}
 		d.wants("closed>open:failures", "open>forced_closed:manual")
+		time.Sleep(20 * time.Second)
 		d.Force(model, Closed)
 		d.call(1, Failure) // the automatic knows what happened meanwhile
-		d.refused()
+		if r := d.refused(); r.RetryAfter != 15*time.Second {
+			t.Fatalf("the delay of the first opening went on: %+v", r)
+		}
 		d.Force(model, Closed) // nothing to give back: it opened by itself
 		d.refused()
 	})
@@ -82,7 +85,7 @@ func TestThrottleLetsNobodyGo(t *testing.T) {
 		}
 		time.Sleep(10*time.Second - 1)
 		d.refused()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		d.call(1, Success)
 		if until := d.Snapshot().ThrottledUntil; !until.IsZero() {
 			t.Fatal(until)
@@ -116,11 +119,16 @@ func TestUpdateKeepsStatesAndTakesNewSettings(t *testing.T) {
 		d.Update(s)
 		d.is(HalfOpen)
 		p.Leave(Success)
+		d.is(HalfOpen)
 		d.call(1, Success)
 		d.is(Closed)
 		d.Update(Settings{}) // defaults, not zeros
-		d.call(20, Failure)
-		d.is(Open)
+		d.call(19, Failure)
+		d.is(Closed)
+		d.call(1, Failure)
+		if r := d.refused(); r.RetryAfter != 15*time.Second {
+			t.Fatalf("%+v", r)
+		}
 	})
 }
 

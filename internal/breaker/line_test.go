@@ -118,6 +118,36 @@ func (c *crowd) leave(t *rapid.T) {
 	c.line.leave()
 }
 
+// barge joins while a place is free that its leaver has not offered to those who wait yet.
+func (c *crowd) barge(t *rapid.T) {
+	if c.taken.Load() == 0 || len(c.calls) == 0 {
+		t.Skip("nobody waits")
+	}
+	c.taken.Add(-1)
+	free, served := c.free(), false
+	w, err := c.line.join(5)
+	if w == nil && err == nil {
+		t.Fatal("went before those who wait")
+	}
+	for i := 0; i < len(c.calls); i++ {
+		if s := c.calls[i]; s.place == nil && len(s.answer) == 1 {
+			if r := <-s.answer; r != nil {
+				c.gone(i)
+			} else {
+				c.served(t, i)
+				served = true
+			}
+			i--
+		}
+	}
+	if served != free {
+		t.Fatalf("served: %v, a place was free: %v", served, free)
+	}
+	if w != nil {
+		c.calls = append(c.calls, standing{w, 5})
+	}
+}
+
 func (c *crowd) abandon(t *rapid.T) {
 	if len(c.calls) == 0 {
 		t.Skip("nobody waits")
@@ -164,6 +194,7 @@ func TestLineIsFairAndForgetsNobody(t *testing.T) {
 		highest := int64(2)
 		t.Repeat(map[string]func(*rapid.T){
 			"join": c.join, "join too": c.join, "leave": c.leave, "abandon": c.abandon, "resize": c.resize,
+			"barge": c.barge,
 			"": func(t *rapid.T) {
 				highest = max(highest, c.limit.Load())
 				if c.taken.Load() > highest {

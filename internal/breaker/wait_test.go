@@ -110,7 +110,10 @@ func TestWaitingEndsWithItsContextOrItsTime(t *testing.T) {
 func TestAFullLineTellsAnHonestTime(t *testing.T) {
 	in(t, capped(2, 9), func(t *testing.T, d *desk) {
 		var r roll
-		for range 20 { // calls take 8 s here
+		p := d.enter()
+		time.Sleep(40 * time.Second)
+		p.Leave(Success)
+		for range 100 { // since then, calls take 8 s here
 			p := d.enter()
 			time.Sleep(8 * time.Second)
 			p.Leave(Success)
@@ -119,7 +122,7 @@ func TestAFullLineTellsAnHonestTime(t *testing.T) {
 		_, err := d.Enter(context.Background(), 1, model)
 		var full *Refused
 		// Nine wait for two places of 8 s each: a tenth would get in after 40 s.
-		if !errors.As(err, &full) || full.Reason != LineFull || full.RetryAfter != 40*time.Second {
+		if !errors.As(err, &full) || full.Reason != LineFull || full.RetryAfter.Round(time.Second) != 40*time.Second {
 			t.Fatalf("%+v", err)
 		}
 		time.Sleep(time.Minute)
@@ -231,5 +234,23 @@ func TestAPlaceGivenToACallerWhoLeftIsHandedOn(t *testing.T) {
 	wg.Wait() // would hang if a waiter without an end to its context were forgotten
 	if s := g.Snapshot(); s.Parallel != 0 || s.Waiting != 0 || highest.Load() > 2 || let.Load() < 1000 {
 		t.Fatalf("%+v, %d at once, %d let go", s, highest.Load(), let.Load())
+	}
+}
+
+// TestWhoJoinsWhileAPlaceComesFreeIsSeen lets the last call leave while another joins: one must see the other.
+func TestWhoJoinsWhileAPlaceComesFreeIsSeen(t *testing.T) {
+	s := capped(1, 1)
+	s.MaxWait = 5 * time.Second
+	g := New(1, s, time.Now, nil)
+	p, err := g.Enter(context.Background(), 1, model)
+	for round := range 50_000 {
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		last := p
+		left := make(chan struct{})
+		go func() { last.Leave(Neutral); close(left) }()
+		p, err = g.Enter(context.Background(), 1, model)
+		<-left
 	}
 }
