@@ -8,7 +8,7 @@ import (
 
 // BenchmarkEnter is what stands before every call: closed breaker, no cap, no pause.
 func BenchmarkEnter(b *testing.B) {
-	g := New(1, DefaultSettings(), time.Now, func(Change) {})
+	g := New(1, DefaultSettings(), func(Change) {})
 	b.ReportAllocs()
 	for b.Loop() {
 		p, err := g.Enter(context.Background(), 1, "gpt-4.1-nano")
@@ -20,7 +20,7 @@ func BenchmarkEnter(b *testing.B) {
 }
 
 func BenchmarkReady(b *testing.B) {
-	g := New(1, DefaultSettings(), time.Now, func(Change) {})
+	g := New(1, DefaultSettings(), func(Change) {})
 	b.ReportAllocs()
 	for b.Loop() {
 		if ok, _ := g.Ready("gpt-4.1-nano"); !ok {
@@ -40,7 +40,7 @@ func BenchmarkCappedCall(b *testing.B) {
 }
 
 func benchmarkCalls(b *testing.B, s Settings) {
-	g := New(1, s, time.Now, func(Change) {})
+	g := New(1, s, func(Change) {})
 	random := func() float64 { return 0.5 }
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -58,7 +58,7 @@ func benchmarkCalls(b *testing.B, s Settings) {
 }
 
 func BenchmarkRefused(b *testing.B) {
-	g := New(1, DefaultSettings(), time.Now, func(Change) {})
+	g := New(1, DefaultSettings(), func(Change) {})
 	g.Force("", ForcedOpen)
 	g.Force("gpt-4.1-nano", ForcedOpen)
 	b.ReportAllocs()

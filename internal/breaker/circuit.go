@@ -29,6 +29,7 @@ func (m mode) state() State {
 // circuit is the breaker of one model: the policy moves between the states, the window says when it must open.
 type circuit struct {
 	model string
+	own   mode // what Force made of this model alone; closed: nothing. The guard's mu guards it
 
 	// gate is epoch<<3 | mode, written under mu. A result counts only in the epoch in which its call was let through:
 	// a call that began before the outage and times out after it must not open the breaker again.
@@ -82,13 +83,13 @@ func (c *circuit) blockedFor(s *Settings, now time.Time) time.Duration {
 }
 
 // ready is blockedFor without the lock where nothing blocks.
-func (c *circuit) ready(s *Settings, now func() time.Time) time.Duration {
+func (c *circuit) ready(s *Settings) time.Duration {
 	if c.mode().passes() {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.blockedFor(s, now())
+	return c.blockedFor(s, time.Now())
 }
 
 // admit writes into p under which conditions its call goes, or says how long it may not.
@@ -97,7 +98,7 @@ func (c *circuit) admit(p *Pass, s *Settings) time.Duration {
 		p.epoch = g >> 3
 		return 0
 	}
-	now := p.g.now()
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d := c.blockedFor(s, now); d > 0 {
@@ -123,7 +124,7 @@ func (c *circuit) newRound() { c.probes, c.round = 0, c.round+1 }
 
 // record counts what p's call told, and gives a probe's permit back.
 func (c *circuit) record(p *Pass, r Result, slow bool, s *Settings) {
-	now := p.g.now()
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch() != p.epoch {
@@ -204,14 +205,14 @@ func (c *circuit) become(to mode, why string, now time.Time) Change {
 }
 
 // force sets a forced mode, or gives back to the automatic what was forced.
-func (c *circuit) force(to mode, now time.Time, out *changes) {
+func (c *circuit) force(to mode, out *changes) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if to == c.mode() || to == closed && !c.mode().forced() {
 		return
 	}
 	c.policy.Close() // where it will go on from when it is given back
-	out.add(c.become(to, ByHand, now))
+	out.add(c.become(to, ByHand, time.Now()))
 }
 
 // apply takes new settings over. A delay under way begins again with its new length.

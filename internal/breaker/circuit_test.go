@@ -24,7 +24,7 @@ func in(t *testing.T, s Settings, test func(t *testing.T, d *desk)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{t: t}
-		d.Guard = New(7, s, time.Now, func(c Change) { d.told = append(d.told, c) })
+		d.Guard = New(7, s, func(c Change) { d.told = append(d.told, c) })
 		test(t, d)
 	})
 }

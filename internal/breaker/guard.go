@@ -4,8 +4,8 @@
 // for with a 429, and a cap on parallel calls with a bounded line behind it that is fair among tenants. Routes are
 // ordered by Order; how long to wait before a retry is told by Backoff. The package knows no HTTP.
 //
-// The breaker's states are kept by failsafe-go, which reads the wall clock by itself: a test that moves time does so
-// with testing/synctest, and gives time.Now to New.
+// The breaker's states are kept by failsafe-go, which reads the wall clock by itself; so does all of the package, so that
+// there are not two clocks. A test that moves time does so with testing/synctest.
 package breaker
 
 import (
@@ -19,7 +19,6 @@ import (
 
 // Guard stands before one provider. It is safe for concurrent use.
 type Guard struct {
-	now      func() time.Time
 	settings atomic.Pointer[Settings]
 	pause    atomic.Int64 // Unix nanoseconds before which nobody goes; 0: no pause
 	circuits atomic.Pointer[map[string]*circuit]
@@ -27,13 +26,13 @@ type Guard struct {
 	changes  changes
 
 	mu     sync.Mutex // before every circuit's
-	forAll mode       // in which new circuits begin
+	forAll mode       // what Force made of all models; closed: nothing
 }
 
 // New makes the guard of a provider. changed may be nil; it is called outside all locks, once for every change and in
 // their order, by the call that caused it or by one that is telling of an earlier change already.
-func New(provider int64, s Settings, now func() time.Time, changed func(Change)) *Guard {
-	g := &Guard{now: now, changes: changes{provider: provider, tell: changed}}
+func New(provider int64, s Settings, changed func(Change)) *Guard {
+	g := &Guard{changes: changes{provider: provider, tell: changed}}
 	s = s.filled()
 	g.settings.Store(&s)
 	g.circuits.Store(&map[string]*circuit{})
@@ -58,7 +57,7 @@ func (g *Guard) Update(s Settings) {
 }
 
 // maxModels bounds the breakers of a guard; models beyond share one.
-const maxModels = 256
+const maxModels = 1024
 
 // otherModels is the breaker that models beyond the bound share.
 const otherModels = "*"
@@ -78,7 +77,7 @@ func (g *Guard) circuit(model string) *circuit {
 		return c
 	}
 	model = strings.Clone(model) // it may lie in a request's memory
-	c := newCircuit(model, g.settings.Load(), g.forAll, g.now())
+	c := newCircuit(model, g.settings.Load(), g.forAll, time.Now())
 	grown := maps.Clone(known)
 	grown[model] = c
 	g.circuits.Store(&grown)
@@ -90,7 +89,7 @@ const maxPause = 2 * time.Minute
 
 // Throttle lets nobody go before until, two minutes from now at most. Of several the longest counts.
 func (g *Guard) Throttle(until time.Time) {
-	now := g.now()
+	now := time.Now()
 	if longest := now.Add(maxPause); until.After(longest) {
 		until = longest
 	}
@@ -111,7 +110,7 @@ func (g *Guard) pausedFor() time.Duration {
 	if until == 0 {
 		return 0
 	}
-	if left := time.Duration(until - g.now().UnixNano()); left > 0 {
+	if left := time.Duration(until - time.Now().UnixNano()); left > 0 {
 		return left
 	}
 	g.pause.CompareAndSwap(until, 0) // so that the next call need not ask for the time
@@ -123,7 +122,7 @@ func (g *Guard) Ready(model string) (bool, time.Duration) {
 	if d := g.pausedFor(); d > 0 {
 		return false, d
 	}
-	d := g.circuit(model).ready(g.settings.Load(), g.now)
+	d := g.circuit(model).ready(g.settings.Load())
 	return d == 0, d
 }
 
@@ -151,7 +150,7 @@ func (g *Guard) Enter(ctx context.Context, tenant int64, model string) (Pass, er
 		return Pass{}, &Refused{CircuitOpen, d}
 	}
 	if s.MaxParallel > 0 {
-		p.since = g.now().UnixNano()
+		p.since = time.Now().UnixNano()
 	}
 	g.changes.flush()
 	return p, nil
@@ -161,32 +160,42 @@ func (g *Guard) refusal(c *circuit, s *Settings) error {
 	if d := g.pausedFor(); d > 0 {
 		return &Refused{Throttled, d}
 	}
-	if d := c.ready(s, g.now); d > 0 {
+	if d := c.ready(s); d > 0 {
 		return &Refused{CircuitOpen, d}
 	}
 	return nil
 }
 
 // Force holds the breaker of a model open or closed by hand, whatever its calls tell, or gives it back to the automatic
-// with Closed; other states are ignored. The empty model means all, those to come too. A breaker forced closed counts on.
+// with Closed; other states are ignored. The empty model means all, those to come too, but for those that have an order of
+// their own: whichever of two orders came first, the outcome is the same. A breaker forced closed counts on.
 func (g *Guard) Force(model string, to State) {
 	m, ok := map[State]mode{ForcedOpen: forcedOpen, ForcedClosed: forcedClosed, Closed: closed}[to]
 	if !ok {
 		return
 	}
 	if model != "" {
-		g.circuit(model).force(m, g.now(), &g.changes)
+		g.order(m, g.circuit(model))
 	} else {
-		g.forceAll(m)
+		g.order(m, nil)
 	}
 	g.changes.flush()
 }
 
-func (g *Guard) forceAll(m mode) {
+// order takes note of an order for one circuit, or for all (nil), and carries it out.
+func (g *Guard) order(m mode, one *circuit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.forAll = m
+	if one != nil {
+		one.own = m
+	} else {
+		g.forAll = m
+	}
 	for _, c := range *g.circuits.Load() {
-		c.force(m, g.now(), &g.changes)
+		if c.own.forced() {
+			c.force(c.own, &g.changes)
+		} else {
+			c.force(g.forAll, &g.changes)
+		}
 	}
 }

@@ -55,11 +55,6 @@ func TestForceOfAllModelsHoldsThoseToCome(t *testing.T) {
 		if _, err := d.Enter(context.Background(), 1, "another"); err == nil {
 			t.Fatal("a new model was let go")
 		}
-		d.Force(model, Closed)
-		d.call(1, Success)
-		if _, err := d.Enter(context.Background(), 1, "another"); err == nil {
-			t.Fatal("given back with another model")
-		}
 		d.Force("", Closed)
 		if ok, _ := d.Ready("another"); !ok {
 			t.Fatal("not given back")
@@ -68,6 +63,37 @@ func TestForceOfAllModelsHoldsThoseToCome(t *testing.T) {
 			t.Fatal("models to come not given back")
 		}
 	})
+}
+
+func TestAModelsOwnOrderBeatsThatForAllInAnyOrder(t *testing.T) {
+	all := func(d *desk) { d.Force("", ForcedOpen) }
+	one := func(d *desk) { d.Force(model, ForcedClosed) }
+	for name, orders := range map[string][]func(*desk){
+		"all first": {all, one}, "one first": {one, all}, "again and again": {one, all, one, all, all, one},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, DefaultSettings(), func(t *testing.T, d *desk) {
+				d.call(1, Success)
+				for _, order := range orders {
+					order(d)
+				}
+				d.is(ForcedClosed)
+				told := len(d.told)
+				all(d)
+				one(d)
+				if len(d.told) != told {
+					t.Fatalf("told of nothing: %q", d.reasons())
+				}
+				d.Force(model, Closed)
+				d.is(ForcedOpen)
+				one(d)
+				d.Force("", Closed)
+				d.is(ForcedClosed)
+				d.Force(model, Closed)
+				d.is(Closed)
+			})
+		})
+	}
 }
 
 func TestThrottleLetsNobodyGo(t *testing.T) {
@@ -152,7 +178,7 @@ func TestChangesAreToldOutsideLocksAndInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g *Guard
 		var told []string
-		g = New(1, DefaultSettings(), time.Now, func(c Change) {
+		g = New(1, DefaultSettings(), func(c Change) {
 			told = append(told, string(c.To))
 			g.Snapshot()
 			if c.To == ForcedOpen { // a change while one is told comes after it
@@ -171,7 +197,7 @@ func TestChangesAreToldOutsideLocksAndInOrder(t *testing.T) {
 
 func TestAPanicInTellingDoesNotSilenceWhatFollows(t *testing.T) {
 	told := 0
-	g := New(1, DefaultSettings(), time.Now, func(Change) {
+	g := New(1, DefaultSettings(), func(Change) {
 		if told++; told == 1 {
 			panic("told")
 		}
@@ -225,7 +251,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 	c := &chain{state: map[string]State{}}
 	s := DefaultSettings()
 	s.MinCalls, s.Window, s.OpenFor, s.MaxParallel, s.MaxWaiting = 5, 10*time.Millisecond, time.Millisecond, 6, 20
-	g := New(1, s, time.Now, c.tell)
+	g := New(1, s, c.tell)
 	var at, highest, let atomic.Int64
 	var wg sync.WaitGroup
 	for n := range 32 {

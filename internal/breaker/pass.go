@@ -2,8 +2,8 @@ package breaker
 
 import "time"
 
-// Pass is a call that was let go. It must not be copied once used, nor used by two goroutines at once; the zero Pass
-// does nothing.
+// Pass is a call that was let go. It may be handed on, but only its last copy may be used, and by one goroutine at a time:
+// it knows what it told. The zero Pass does nothing.
 type Pass struct {
 	g         *Guard
 	c         *circuit
@@ -39,7 +39,7 @@ func (p *Pass) Leave(r Result) {
 		p.record(0, r)
 	}
 	if p.since > 0 {
-		p.g.line.held(p.g.now().UnixNano() - p.since)
+		p.g.line.held(time.Now().UnixNano() - p.since)
 	}
 	p.g.line.leave()
 }

@@ -33,7 +33,7 @@ func (g *Guard) Snapshot() Snapshot {
 		Parallel: int(g.line.taken.Load()), MaxParallel: s.MaxParallel,
 		Waiting: int(g.line.waiting.Load()), MaxWaiting: s.MaxWaiting,
 	}
-	now := g.now()
+	now := time.Now()
 	if d := g.pausedFor(); d > 0 {
 		out.ThrottledUntil = now.Add(d)
 	}

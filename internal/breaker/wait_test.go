@@ -205,7 +205,7 @@ func TestWhoWaitedHearsThatTheDoorClosedMeanwhile(t *testing.T) {
 
 // TestAPlaceGivenToACallerWhoLeftIsHandedOn lets contexts end in the very moments in which places come free.
 func TestAPlaceGivenToACallerWhoLeftIsHandedOn(t *testing.T) {
-	g := New(1, capped(2, 50), time.Now, nil)
+	g := New(1, capped(2, 50), nil)
 	var wg sync.WaitGroup
 	var let, at, highest atomic.Int64
 	for n := range 16 {
@@ -241,7 +241,7 @@ func TestAPlaceGivenToACallerWhoLeftIsHandedOn(t *testing.T) {
 func TestWhoJoinsWhileAPlaceComesFreeIsSeen(t *testing.T) {
 	s := capped(1, 1)
 	s.MaxWait = 5 * time.Second
-	g := New(1, s, time.Now, nil)
+	g := New(1, s, nil)
 	p, err := g.Enter(context.Background(), 1, model)
 	for round := range 50_000 {
 		if err != nil {
