@@ -20,6 +20,17 @@ type place struct {
 	deployment string // "" where the address names none
 }
 
+// azurePrologue is the event before a chat's first: what the filters found in the prompt, and no choice.
+var azurePrologue = event(map[string]any{
+	"id": "", "object": "", "created": 0, "model": "", "choices": []any{},
+	"prompt_filter_results": []any{map[string]any{"prompt_index": 0, "content_filter_results": map[string]any{
+		"hate":      map[string]any{"filtered": false, "severity": "safe"},
+		"self_harm": map[string]any{"filtered": false, "severity": "safe"},
+		"sexual":    map[string]any{"filtered": false, "severity": "safe"},
+		"violence":  map[string]any{"filtered": false, "severity": "safe"},
+	}}},
+})
+
 func placeOf(ctx *fasthttp.RequestCtx) place {
 	path := string(ctx.Path())
 	rest, azure := strings.CutPrefix(path, "/openai/")

@@ -38,6 +38,9 @@ func (c *call) sendChat(r *chatRequest, reply *chatReply, uneven *rand.Rand) {
 	}
 	if r.stream {
 		events := reply.events(r.includeUsage, leaveUsageOut)
+		if c.azure {
+			events = append([][]byte{azurePrologue}, events...)
+		}
 		c.answerStream(dataEvents, events, reply.usage, writing/time.Duration(len(events)), uneven)
 		return
 	}

@@ -11,19 +11,19 @@ import (
 type field struct {
 	name, article string  // such as "temperature", "a decimal"
 	low, high     float64 // for numbers; both 0: any
+	needed        bool
 }
 
 // The fields that several endpoints share.
 var (
-	modelField       = field{name: "model", article: "a string"}
+	modelField       = field{name: "model", article: "a string", needed: true}
 	userField        = field{name: "user", article: "a string"}
 	streamField      = field{name: "stream", article: "a boolean"}
 	temperatureField = field{name: "temperature", article: "a decimal", high: 2}
 	topPField        = field{name: "top_p", article: "a decimal", high: 1}
 )
 
-// parseObject reads a JSON body and checks the fields given; null stands for a field that is not there. A model is demanded
-// where the fields begin with modelField.
+// parseObject reads a JSON body and checks the fields given; null stands for a field that is not there.
 func parseObject(body []byte, fields []field) (gjson.Result, *apiError) {
 	if !gjson.ValidBytes(body) {
 		return gjson.Result{}, &apiError{status: 400, message: "We could not parse the JSON body of your request. (HINT: This likely means you " +
@@ -39,8 +39,10 @@ func parseObject(body []byte, fields []field) (gjson.Result, *apiError) {
 			return doc, fail
 		}
 	}
-	if len(fields) > 0 && fields[0] == modelField && doc.Get("model").String() == "" {
-		return doc, &apiError{status: 400, message: "you must provide a model parameter"}
+	for _, f := range fields {
+		if f.needed && doc.Get(f.name).String() == "" {
+			return doc, &apiError{status: 400, message: "you must provide a " + f.name + " parameter"}
+		}
 	}
 	return doc, nil
 }

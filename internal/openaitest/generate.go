@@ -99,6 +99,10 @@ func (t *task) thinking(random *rand.Rand) int {
 func hash(parts ...any) uint64 {
 	h := fnv.New64a()
 	for _, part := range parts {
+		if raw, ok := part.([]byte); ok {
+			h.Write(raw) // Fprint would write its numbers
+			continue
+		}
 		fmt.Fprint(h, part, "\n")
 	}
 	return h.Sum64()

@@ -1,9 +1,10 @@
 // Package openaitest is an OpenAI-compatible HTTP server that needs no provider: the simulator that answers while no
 // provider key is configured, the counterpart in tests, and the fixed, cheap provider of benchmarks.
 //
-// It keeps to what OpenAI puts on the wire: ids, chunks, usage with its subsets, errors, headers. Answers are plausible
-// Portuguese, the same for the same messages, and their token counts are real. Behaviours make it fail on purpose: statuses,
-// resets, stalls, torn or malformed streams, missing or excessive usage. Its own statistics let a test check a
+// It serves chat, completions, responses, embeddings, moderations, images, audio and models, at OpenAI's addresses and at
+// Azure's. It keeps to what OpenAI puts on the wire: ids, chunks, usage with its subsets, errors, headers. Answers are
+// plausible Portuguese, the same for the same messages, and their token counts are real. Behaviours make it fail on purpose:
+// statuses, resets, stalls, torn or malformed streams, missing or excessive usage. Its own statistics let a test check a
 // gateway's against an independent count.
 package openaitest
 

@@ -99,6 +99,20 @@ func (c *call) generating(path string) func() {
 		return c.countResponse
 	case "/v1/embeddings":
 		return c.embed
+	case "/v1/moderations":
+		return c.moderate
+	case "/v1/images/generations":
+		return c.generateImages
+	case "/v1/images/edits":
+		return c.editImages
+	case "/v1/images/variations":
+		return c.varyImages
+	case "/v1/audio/transcriptions":
+		return c.transcribe
+	case "/v1/audio/translations":
+		return c.translate
+	case "/v1/audio/speech":
+		return c.speak
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ type Totals struct {
 	Cut      int64 // generated answers that ended early: by a fault, by Close, or because the client left
 
 	// The tokens of those Answered, as reported to the client or, where a fault left the usage out, as they would have been.
-	// Cached and reasoning tokens are within prompt and completion tokens.
+	// Cached and reasoning tokens are within prompt and completion tokens, which are the input and output tokens of endpoints
+	// that call them so. What is not billed by tokens has none: moderations, dall-e, whisper, tts-1.
 	PromptTokens, CachedTokens, CompletionTokens, ReasoningTokens int64
 }
 
