@@ -15,13 +15,13 @@ import (
 func brokenOff(err error) bool { return away(err) && errors.Is(err, context.Canceled) }
 
 func send(c *Client) error {
-	_, err := c.Send(context.Background(), "/x", []byte("{}"))
+	_, err := c.Send(context.Background(), post("{}"))
 	return err
 }
 
 // read streams a call to its end.
 func read(c *Client) error {
-	s, err := c.Stream(context.Background(), "/x", []byte("{}"))
+	s, err := c.Stream(context.Background(), post("{}"))
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func TestAbortLeavesWhatAStreamGave(t *testing.T) {
 	never := make(chan struct{})
 	p := watch(t, false, 0, func(w http.ResponseWriter, _ *http.Request) { half(w); <-never })
 	defer close(never)
-	s, err := p.client.Stream(context.Background(), "/x", nil)
+	s, err := p.client.Stream(context.Background(), post(""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,31 +27,44 @@ type watched struct {
 // watch starts a provider, over TLS or not, that ends connections after idle without a call.
 func watch(t *testing.T, secure bool, idle time.Duration, h http.HandlerFunc) *watched {
 	t.Helper()
-	w := &watched{Server: httptest.NewUnstartedServer(h), t: t}
-	w.Config.IdleTimeout = idle
-	w.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+	p := httptest.NewUnstartedServer(h)
+	p.Config.IdleTimeout = idle
+	return start(t, p, secure)
+}
+
+// watchHTTP2 starts a provider that speaks HTTP/2 to streams.
+func watchHTTP2(t *testing.T, h http.HandlerFunc) *watched {
+	t.Helper()
+	p := httptest.NewUnstartedServer(h)
+	p.EnableHTTP2 = true
+	return start(t, p, true)
+}
+
+func start(t *testing.T, p *httptest.Server, secure bool) *watched {
+	t.Helper()
+	w := &watched{Server: p, t: t}
+	p.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			w.met.Add(1)
 		}
 	}
 	if secure {
-		w.StartTLS()
+		p.StartTLS()
 	} else {
-		w.Start()
+		p.Start()
 	}
-	t.Cleanup(w.Close)
-	w.client = open(t, w.URL)
+	t.Cleanup(p.Close)
+	w.client = open(t, p.URL)
 	if secure {
-		trust := w.Client().Transport.(*http.Transport).TLSClientConfig
-		w.client.unary.TLSConfig.RootCAs = trust.RootCAs
-		w.client.stream.Transport.(*http.Transport).TLSClientConfig.RootCAs = trust.RootCAs
+		trust(w.client, p)
 	}
 	dial := w.client.unary.Dial
 	w.client.unary.Dial = func(addr string) (net.Conn, error) {
 		nc, err := dial(addr)
 		if err == nil {
 			w.mu.Lock()
-			w.dialed = append(w.dialed, nc.(*conn))
+			w.dialed = append(w.dialed, below(nc))
 			w.mu.Unlock()
 		}
 		return nc, err
@@ -57,10 +72,24 @@ func watch(t *testing.T, secure bool, idle time.Duration, h http.HandlerFunc) *w
 	return w
 }
 
+// trust makes a client take a test server's certificate for a good one.
+func trust(c *Client, p *httptest.Server) {
+	pool := p.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	c.dialer.whole.RootCAs, c.dialer.stream.RootCAs = pool, pool
+}
+
+// below is the connection below TLS, if there is TLS.
+func below(nc net.Conn) *conn {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	return nc.(*conn)
+}
+
 // send sends a call that must be answered.
 func (w *watched) send() {
 	w.t.Helper()
-	a, err := w.client.Send(context.Background(), "/x", []byte("{}"))
+	a, err := w.client.Send(context.Background(), post("{}"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -118,7 +147,7 @@ func TestManyEndedConnectionsFailNoCall(t *testing.T) {
 		var done sync.WaitGroup
 		for range many {
 			done.Go(func() {
-				a, err := p.client.Send(context.Background(), "/x", []byte("[1]"))
+				a, err := p.client.Send(context.Background(), post("[1]"))
 				if err != nil {
 					t.Error(err)
 					return
@@ -158,7 +187,7 @@ func TestACallThatWasWrittenIsNotSentAgain(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		})
 		p.send()
-		if _, err := p.client.Send(context.Background(), "/x", []byte("{}")); !away(err) {
+		if _, err := p.client.Send(context.Background(), post("{}")); !away(err) {
 			t.Error(err)
 		}
 		if calls.Load() != 2 {
@@ -183,11 +212,11 @@ func TestAProviderThatEndsNewConnectionsIsDialedOnce(t *testing.T) {
 		if other, err := l.Accept(); err == nil {
 			other.Close()
 		}
-		p.dialed = append(p.dialed, nc.(*conn))
+		p.dialed = append(p.dialed, below(nc))
 		p.ended()
 		return nc, nil
 	}
-	if _, err := p.client.Send(context.Background(), "/x", []byte("{}")); !away(err) {
+	if _, err := p.client.Send(context.Background(), post("{}")); !away(err) {
 		t.Error(err)
 	}
 	if len(p.dialed) != 1 {

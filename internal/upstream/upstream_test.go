@@ -23,6 +23,9 @@ func open(t *testing.T, url string) *Client {
 	return c
 }
 
+// post is a call that means nothing.
+func post(body string) *gateway.Message { return &gateway.Message{Path: "/x", Body: []byte(body)} }
+
 func away(err error) bool {
 	var r *gateway.Refusal
 	return errors.As(err, &r) && r.Reason == gateway.ProviderAway
@@ -55,7 +58,7 @@ func TestAResetWithinABodyIsNoAnswer(t *testing.T) {
 			}()
 			c := open(t, "http://"+l.Addr().String())
 			for range 3 { // a dead connection must not be met again, either
-				a, err := c.Send(context.Background(), "/x", []byte("{}"))
+				a, err := c.Send(context.Background(), post("{}"))
 				if err == nil {
 					t.Fatalf("half an answer was taken for one: %q", a.Body())
 				}
@@ -78,12 +81,12 @@ func TestTheOperatorsCredentialAndTheBodyAreSent(t *testing.T) {
 	}))
 	defer p.Close()
 	c := open(t, p.URL+"/v1/")
-	a, err := c.Send(context.Background(), "/chat/completions", []byte(`{"x":1}`))
+	a, err := c.Send(context.Background(), &gateway.Message{Path: "/chat/completions", Body: []byte(`{"x":1}`)})
 	if err != nil || a.Status() != 200 || string(a.Body()) != "ok" || a.Header("X-Request-Id") != "req_p" {
 		t.Fatal(err)
 	}
 	a.Release()
-	s, err := c.Stream(context.Background(), "/chat/completions", []byte(`{"x":1}`))
+	s, err := c.Stream(context.Background(), &gateway.Message{Path: "/chat/completions", Body: []byte(`{"x":1}`)})
 	if err != nil || s.Status() != 200 {
 		t.Fatal(err)
 	}
@@ -99,10 +102,10 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}))
 	defer p.Close()
 	c := open(t, p.URL)
-	if a, err := c.Send(context.Background(), "/x", nil); err != nil || a.Status() != http.StatusTemporaryRedirect {
+	if a, err := c.Send(context.Background(), post("")); err != nil || a.Status() != http.StatusTemporaryRedirect {
 		t.Fatal(err)
 	}
-	if s, err := c.Stream(context.Background(), "/x", nil); err != nil || s.Status() != http.StatusTemporaryRedirect {
+	if s, err := c.Stream(context.Background(), post("")); err != nil || s.Status() != http.StatusTemporaryRedirect {
 		t.Fatal(err)
 	}
 }
@@ -114,10 +117,10 @@ func TestAProviderThatIsNotThereIsAway(t *testing.T) {
 	}
 	l.Close()
 	c := open(t, "http://"+l.Addr().String())
-	if _, err := c.Send(context.Background(), "/x", nil); !away(err) {
+	if _, err := c.Send(context.Background(), post("")); !away(err) {
 		t.Error(err)
 	}
-	if _, err := c.Stream(context.Background(), "/x", nil); !away(err) {
+	if _, err := c.Stream(context.Background(), post("")); !away(err) {
 		t.Error(err)
 	}
 }
