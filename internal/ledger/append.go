@@ -20,8 +20,9 @@ const (
 // Begin records that the provider is about to be called. On an error nothing was recorded: the call must not be made.
 func (l *Ledger) Begin(e *usage.Event) error { return l.append(opened, e) }
 
-// Finish records the call's outcome, whether or not it was begun. On an error nothing was recorded, and Finish may be
-// called again at any time; until then the call counts as in flight, and after a restart as interrupted.
+// Finish records the call's outcome, whether or not it was begun: what the cache answers is one record. On an error
+// nothing was recorded, and Finish may be called again at any time; until then a call that was begun counts as in flight,
+// and after a restart as interrupted.
 func (l *Ledger) Finish(e *usage.Event) error { return l.append(closed, e) }
 
 func (l *Ledger) append(k kind, e *usage.Event) error {
@@ -36,12 +37,14 @@ func (l *Ledger) append(k kind, e *usage.Event) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.write(k, record)
+	// What the cache answered has spent nothing yet: it leaves the room that is reserved to calls under way.
+	return l.write(k, k == closed && !e.Cache.Saved(), record)
 }
 
-// write puts one record behind the last. The mutex is held; it is let go while this waits for an fsync.
-func (l *Ledger) write(k kind, record []byte) error {
-	if err := l.makeRoom(k, int64(len(record))); err != nil {
+// write puts one record behind the last; late, also behind the rotation mark. The mutex is held; it is let go while this
+// waits for an fsync.
+func (l *Ledger) write(k kind, late bool, record []byte) error {
+	if err := l.makeRoom(late, int64(len(record))); err != nil {
 		return err
 	}
 	n, err := l.file.WriteAt(record, l.written)
@@ -82,8 +85,9 @@ func (l *Ledger) acknowledge(end int64, records, finished uint64) {
 	}
 }
 
-// makeRoom readies the file for a record of so many bytes: whole behind its last record, and below the rotation mark.
-func (l *Ledger) makeRoom(k kind, bytes int64) error {
+// makeRoom readies the file for a record of so many bytes: whole behind its last record, and below the rotation mark
+// unless there is no further file and the record is late.
+func (l *Ledger) makeRoom(late bool, bytes int64) error {
 	if !l.serving {
 		return ErrClosed
 	}
@@ -104,7 +108,7 @@ func (l *Ledger) makeRoom(k kind, bytes int64) error {
 				l.refusedAt = time.Now()
 			}
 		}
-		if l.refusal != nil && k == opened {
+		if l.refusal != nil && !late {
 			return l.refusal
 		}
 		// What was begun may finish behind the mark: room is reserved there.

@@ -211,6 +211,9 @@ func TestWithoutAFurtherFileNothingBeginsButAllFinishes(t *testing.T) {
 	if !errors.Is(refusal, syscall.ENOSPC) {
 		t.Fatal(refusal)
 	}
+	if err := l.Finish(answered(1)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("an answer of the cache took the room of calls under way: %v", err)
+	}
 	for _, e := range want {
 		must(t, l.Finish(&e))
 	}
@@ -228,6 +231,9 @@ func TestWithoutAFurtherFileNothingBeginsButAllFinishes(t *testing.T) {
 	want[e.ID] = *e
 	eventually(t, "calls are begun again", func() bool { return l.Begin(opening(e)) == nil })
 	must(t, l.Finish(e))
+	hit := answered(2)
+	want[hit.ID] = *hit
+	must(t, l.Finish(hit))
 	flushed(t, l)
 	checkSame(t, sink.all(), want)
 }

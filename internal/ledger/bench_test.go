@@ -31,7 +31,7 @@ func BenchmarkBeginFinish(b *testing.B) {
 				e := call(1)
 				begun := opening(e)
 				for n := int64(0); pb.Next(); n++ {
-					e.Tokens.Input = n
+					e.Tokens.Input, e.Served.Input = n, n
 					if err := l.Begin(begun); err != nil {
 						b.Error(err)
 					}

@@ -1,18 +1,19 @@
 // Package ledger is the durable spool of usage events, and the committer that moves them to the database.
 //
-// A call is one Begin, before the provider is asked, and one Finish, before the last byte is sent. Both return only
-// when the record is in the log, so that a kill -9 loses nothing; Options.Sync says what a power cut may take. Run reads
-// the log back behind the writers and hands batches to the Sink, however long that was away; memory holds one batch.
-// Recover replays what an earlier process left: finished events as they are, calls that were begun and never finished
-// as usage.Interrupted. An event may reach the Sink more than once, and the Sink counts each id once: together
-// they make it exactly once.
+// A call is one Begin, before the provider is asked, and one Finish, before the last byte is sent; one that the cache
+// answers is a Finish alone. Both return only when the record is in the log, so that a kill -9 loses nothing; Options.Sync
+// says what a power cut may take. Run reads the log back behind the writers and hands batches to the Sink, however long
+// that was away; memory holds one batch. Recover replays what an earlier process left, this version of the program or one
+// before it: finished events as they are, calls that were begun and never finished as usage.Interrupted. An event may
+// reach the Sink more than once, and the Sink counts each id once: together they make it exactly once.
 //
 // The log is a folder of numbered files. Writers append under one mutex: a write to the page cache takes less than half
 // a microsecond, and a leader that wrote for those who wait was measured a third slower, for it parks and wakes them.
 // So each caller also gets the error of its own record. Only SyncAlways gathers callers, who then share one fsync.
 //
 // Each file's blocks are reserved when it is begun, with room beyond the rotation mark. A full disk therefore shows when
-// the next file cannot be begun: Begin is refused, before anything is spent, while calls under way still Finish.
+// the next file cannot be begun: Begin is refused, before anything is spent, and so is what the cache would answer, while
+// calls under way still Finish.
 package ledger
 
 import (

@@ -107,7 +107,8 @@ func call(n int) *usage.Event {
 	return &usage.Event{
 		ID: uuid.Must(uuid.NewV7()), CreatedAt: time.Now().UTC().Round(0), TenantID: 7, KeyID: 70, PeriodID: 700,
 		Model: "gpt-4.1-nano", Endpoint: "chat.completions", HTTPStatus: 200,
-		Tokens:  usage.Tokens{Input: int64(n), Cached: 3, Output: int64(n) * 2, Reasoning: 1},
+		Tokens: usage.Tokens{Input: int64(n), Cached: 3, Output: int64(n) * 2, Reasoning: 1},
+		Served: usage.Tokens{Input: int64(n), Output: int64(n) * 2}, Cache: usage.CacheMiss, Provider: "openai",
 		CostUSD: 1234, LatencyMS: 321, FirstByteMS: 45,
 		RequestID: "req_0198c0ffee0198c0ffee", ProviderID: "req_provider_" + fmt.Sprint(n),
 	}
@@ -116,8 +117,16 @@ func call(n int) *usage.Event {
 func opening(e *usage.Event) *usage.Event {
 	return &usage.Event{
 		ID: e.ID, CreatedAt: e.CreatedAt, TenantID: e.TenantID, KeyID: e.KeyID, PeriodID: e.PeriodID,
-		Model: e.Model, Endpoint: e.Endpoint, Streamed: e.Streamed, RequestID: e.RequestID,
+		Model: e.Model, Endpoint: e.Endpoint, Streamed: e.Streamed, RequestID: e.RequestID, Cache: e.Cache,
 	}
+}
+
+// answered makes the n-th call that the cache answers.
+func answered(n int) *usage.Event {
+	e := call(n)
+	e.Served, e.Tokens, e.Cache = usage.Tokens{Input: 1200, Output: 340}, usage.Tokens{}, usage.CacheHit
+	e.CostUSD, e.SavedUSD, e.ProviderID, e.Provider = 0, 376, "", ""
+	return e
 }
 
 func interrupted(e *usage.Event) usage.Event {

@@ -20,10 +20,12 @@ import (
 //
 // and for a finished call besides
 //
-//	provider id: length uvarint, bytes | status u8 | HTTP status varint | input, cached, output, reasoning varint |
+//	provider id, object (if stored), provider: length uvarint, bytes | status u8 | HTTP status varint |
+//	input, cached, output, reasoning varint | served input, served output, saved varint (if apart) |
 //	cost, latency, first byte varint
 //
-// Varints are those of encoding/binary, the signed ones zigzag.
+// Varints are those of encoding/binary, the signed ones zigzag. Version 1, which is still read, has neither object nor
+// provider, and of the flags only the first three: what was served was what was billed.
 const (
 	headerBytes  = 8
 	peekBytes    = 2 + 16                    // version, kind, id
@@ -31,12 +33,25 @@ const (
 	maxPayload   = 1 << 20                   // far above any call; a length above it is damage
 	scratchBytes = 512                       // holds any ordinary record
 	maxText      = maxPayload - 512          // leaves room for the rest
-	version      = 1
+	version      = 2
+	first        = 1 // the oldest version that is read
 	opened       = kind(1)
 	closed       = kind(2)
-	streamed     = 1 << 0 // flags
-	estimated    = 1 << 1
-	held         = 1 << 2
+)
+
+// The flags. Two bits hold a usage.Cache.
+const (
+	streamed   = 1 << 0
+	estimated  = 1 << 1
+	held       = 1 << 2
+	cacheShift = 3
+	cacheMask  = 3 << cacheShift
+	apart      = 1 << 5 // what was served is not what was billed, or something was saved
+	stored     = 1 << 6 // the provider keeps an object
+
+	openedFlags = streamed | estimated | held | cacheMask
+	closedFlags = openedFlags | apart | stored
+	firstFlags  = streamed | estimated | held
 )
 
 type kind uint8
@@ -52,19 +67,13 @@ func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 	if e.Status > usage.Interrupted {
 		return nil, fmt.Errorf("usage event %s: unknown status %d", e.ID, e.Status)
 	}
-	if n := len(e.Model) + len(e.Endpoint) + len(e.RequestID) + len(e.ProviderID); n > maxText {
+	if e.Cache > usage.CacheCoalesced {
+		return nil, fmt.Errorf("usage event %s: unknown cache outcome %d", e.ID, e.Cache)
+	}
+	if n := len(e.Model) + len(e.Endpoint) + len(e.RequestID) + len(e.ProviderID) + len(e.Provider) + len(e.Object); n > maxText {
 		return nil, fmt.Errorf("usage event %s: %d bytes of text are too many", e.ID, n)
 	}
-	var flags byte
-	if e.Streamed {
-		flags |= streamed
-	}
-	if e.Held {
-		flags |= held
-	}
-	if e.Estimated {
-		flags |= estimated
-	}
+	flags := flagsOf(k, e)
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, version, byte(k))
 	dst = append(dst, e.ID[:]...)
@@ -78,7 +87,7 @@ func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 	dst = appendText(dst, e.Endpoint)
 	dst = appendText(dst, e.RequestID)
 	if k == closed {
-		dst = appendOutcome(dst, e)
+		dst = appendOutcome(dst, flags, e)
 	}
 	payload := dst[start+headerBytes:]
 	binary.LittleEndian.PutUint32(dst[start:], uint32(len(payload)))
@@ -86,14 +95,43 @@ func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 	return dst, nil
 }
 
-func appendOutcome(dst []byte, e *usage.Event) []byte {
+func flagsOf(k kind, e *usage.Event) byte {
+	flags := byte(e.Cache) << cacheShift
+	if e.Streamed {
+		flags |= streamed
+	}
+	if e.Held {
+		flags |= held
+	}
+	if e.Estimated {
+		flags |= estimated
+	}
+	if k == closed && (e.Served.Input != e.Tokens.Input || e.Served.Output != e.Tokens.Output || e.SavedUSD != 0) {
+		flags |= apart
+	}
+	if k == closed && e.Object != "" {
+		flags |= stored
+	}
+	return flags
+}
+
+func appendOutcome(dst []byte, flags byte, e *usage.Event) []byte {
 	dst = appendText(dst, e.ProviderID)
+	if flags&stored != 0 {
+		dst = appendText(dst, e.Object)
+	}
+	dst = appendText(dst, e.Provider)
 	dst = append(dst, byte(e.Status))
 	dst = binary.AppendVarint(dst, int64(e.HTTPStatus))
 	dst = binary.AppendVarint(dst, e.Tokens.Input)
 	dst = binary.AppendVarint(dst, e.Tokens.Cached)
 	dst = binary.AppendVarint(dst, e.Tokens.Output)
 	dst = binary.AppendVarint(dst, e.Tokens.Reasoning)
+	if flags&apart != 0 {
+		dst = binary.AppendVarint(dst, e.Served.Input)
+		dst = binary.AppendVarint(dst, e.Served.Output)
+		dst = binary.AppendVarint(dst, int64(e.SavedUSD))
+	}
 	dst = binary.AppendVarint(dst, int64(e.CostUSD))
 	dst = binary.AppendVarint(dst, e.LatencyMS)
 	return binary.AppendVarint(dst, e.FirstByteMS)
@@ -112,7 +150,7 @@ func peek(payload []byte) (kind, uuid.UUID, error) {
 		return 0, uuid.Nil, errNewer
 	}
 	k := kind(payload[1])
-	if payload[0] != version || k != opened && k != closed {
+	if payload[0] < first || k != opened && k != closed {
 		return 0, uuid.Nil, errMalformed
 	}
 	return k, uuid.UUID(payload[2:peekBytes]), nil
@@ -137,26 +175,46 @@ func (d *decoder) decode(payload []byte, e *usage.Event) error {
 	seconds, nanoseconds := f.signed(), f.unsigned()
 	*e = usage.Event{ID: id, TenantID: f.signed(), KeyID: f.signed(), PeriodID: f.signed()}
 	flags := f.octet()
+	if flags&^known(payload[0], k) != 0 {
+		return errMalformed
+	}
 	e.Streamed, e.Estimated, e.Held = flags&streamed != 0, flags&estimated != 0, flags&held != 0
+	e.Cache = usage.Cache(flags & cacheMask >> cacheShift)
 	e.Model, e.Endpoint = d.name(f.text()), d.name(f.text())
 
-	// The two ids lie next to each other: one allocation serves both.
-	request := f.text()
-	start := f.at - len(request)
-	var provider []byte
+	// The ids lie next to each other: one allocation serves all.
+	ids := [3]span{f.span()}
 	if k == closed {
-		provider = f.text()
+		ids[1] = f.span()
+		if flags&stored != 0 {
+			ids[2] = f.span()
+		}
 	}
-	ids := string(payload[start:f.at])
-	e.RequestID, e.ProviderID = ids[:len(request)], ids[len(ids)-len(provider):]
+	start := ids[0].start
+	text := string(payload[start:f.at])
+	e.RequestID, e.ProviderID, e.Object = ids[0].of(text, start), ids[1].of(text, start), ids[2].of(text, start)
 	if k == closed {
-		f.outcome(e)
+		if payload[0] > first {
+			e.Provider = d.name(f.text())
+		}
+		f.outcome(flags, e)
 	}
-	if f.bad || f.at != len(payload) || nanoseconds >= 1e9 || flags > streamed|estimated|held || e.Status > usage.Interrupted {
+	if f.bad || f.at != len(payload) || nanoseconds >= 1e9 || e.Status > usage.Interrupted {
 		return errMalformed
 	}
 	e.CreatedAt = time.Unix(seconds, int64(nanoseconds)).UTC()
 	return nil
+}
+
+// known gives the flags that a payload may have.
+func known(version byte, k kind) byte {
+	switch {
+	case version == first:
+		return firstFlags
+	case k == opened:
+		return openedFlags
+	}
+	return closedFlags
 }
 
 func (d *decoder) name(b []byte) string {
@@ -178,11 +236,16 @@ type fields struct {
 	bad     bool
 }
 
-func (f *fields) outcome(e *usage.Event) {
+func (f *fields) outcome(flags byte, e *usage.Event) {
 	e.Status = usage.Status(f.octet())
 	e.HTTPStatus = int(f.signed())
 	e.Tokens.Input, e.Tokens.Cached = f.signed(), f.signed()
 	e.Tokens.Output, e.Tokens.Reasoning = f.signed(), f.signed()
+	e.Served = usage.Tokens{Input: e.Tokens.Input, Output: e.Tokens.Output}
+	if flags&apart != 0 {
+		e.Served.Input, e.Served.Output = f.signed(), f.signed()
+		e.SavedUSD = money.Micros(f.signed())
+	}
 	e.CostUSD = money.Micros(f.signed())
 	e.LatencyMS, e.FirstByteMS = f.signed(), f.signed()
 }
@@ -216,11 +279,27 @@ func (f *fields) octet() byte {
 }
 
 func (f *fields) text() []byte {
+	s := f.span()
+	return f.payload[s.start:s.end]
+}
+
+// span is where a text lies in the payload.
+type span struct{ start, end int }
+
+func (f *fields) span() span {
 	n := f.unsigned()
 	if f.bad || n > uint64(len(f.payload)-f.at) {
 		f.bad = true
-		return nil
+		return span{}
 	}
 	f.at += int(n)
-	return f.payload[f.at-int(n) : f.at]
+	return span{f.at - int(n), f.at}
+}
+
+// of takes the span out of a text that begins at an offset of the payload.
+func (s span) of(text string, offset int) string {
+	if s.end == 0 {
+		return ""
+	}
+	return text[s.start-offset : s.end-offset]
 }

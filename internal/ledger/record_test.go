@@ -31,7 +31,13 @@ func anyEvent(t *rapid.T) usage.Event {
 			Output: number(t, "output"), Reasoning: number(t, "reasoning"),
 		},
 		CostUSD: money.Micros(number(t, "cost")), LatencyMS: number(t, "latency"), FirstByteMS: number(t, "first byte"),
-		RequestID: text.Draw(t, "request"), ProviderID: text.Draw(t, "provider"),
+		RequestID: text.Draw(t, "request"), ProviderID: text.Draw(t, "provider id"),
+		Cache: usage.Cache(rapid.IntRange(0, int(usage.CacheCoalesced)).Draw(t, "cache")), SavedUSD: money.Micros(number(t, "saved")),
+		Served:   usage.Tokens{Input: number(t, "served input"), Output: number(t, "served output")},
+		Provider: text.Draw(t, "provider"), Object: text.Draw(t, "object"),
+	}
+	if rapid.Bool().Draw(t, "billed as served") {
+		e.Served, e.SavedUSD = usage.Tokens{Input: e.Tokens.Input, Output: e.Tokens.Output}, 0
 	}
 	copy(e.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 	return e
@@ -79,15 +85,17 @@ func TestDecodeRefusesWhatIsNoPayload(t *testing.T) {
 			t.Fatalf("payload with something behind it: %v", err)
 		}
 		// Whatever stands there, an error is all that happens.
-		_ = d.decode(append([]byte{version, byte(closed)}, rapid.SliceOf(rapid.Byte()).Draw(t, "noise")...), &got)
+		_ = d.decode(append([]byte{byte(rapid.IntRange(first, version).Draw(t, "version")), byte(closed)}, rapid.SliceOf(rapid.Byte()).Draw(t, "noise")...), &got)
 	})
 }
 
 func TestAppendRecordRefusesWhatCouldNotBeReadBack(t *testing.T) {
-	huge, unknown := call(1), call(2)
+	huge, unknown, newer := call(1), call(2), call(3)
 	huge.Model = strings.Repeat("m", maxPayload)
-	unknown.Status = usage.Interrupted + 1
-	for name, e := range map[string]*usage.Event{"text without end": huge, "a status of another version": unknown} {
+	unknown.Status, newer.Cache = usage.Interrupted+1, usage.CacheCoalesced+1
+	for name, e := range map[string]*usage.Event{
+		"text without end": huge, "a status of another version": unknown, "a cache outcome of another version": newer,
+	} {
 		if _, err := appendRecord(nil, closed, e); err == nil {
 			t.Errorf("%s was accepted", name)
 		}
@@ -101,5 +109,42 @@ func TestDecoderForgetsNamesThatClientsMakeUp(t *testing.T) {
 	}
 	if len(d.names) > maxNames {
 		t.Errorf("%d names are kept", len(d.names))
+	}
+}
+
+// An ordinary call pays for the newer fields with the provider's name alone.
+func TestOrdinaryRecordIsShort(t *testing.T) {
+	e := call(1200)
+	plain, err := appendRecord(nil, closed, e)
+	must(t, err)
+	e.Provider, e.Cache = "", usage.CacheBypass
+	bare, err := appendRecord(nil, closed, e)
+	must(t, err)
+	if got, want := len(plain)-len(bare), len("openai"); got != want {
+		t.Errorf("%d bytes more, want %d", got, want)
+	}
+}
+
+func TestDecodeRefusesFlagsThatItsVersionDoesNotHave(t *testing.T) {
+	for name, c := range map[string]struct {
+		version, flags byte
+		kind           kind
+	}{
+		"a cache outcome in version 1": {first, cacheMask, opened}, "an object of a call that has just begun": {version, stored, opened},
+		"served tokens of a call that has just begun": {version, apart, opened}, "an eighth flag": {version, 1 << 7, closed},
+	} {
+		record, err := appendRecord(nil, c.kind, call(1))
+		must(t, err)
+		payload := record[headerBytes:]
+		f := fields{payload: payload, at: peekBytes}
+		for range 5 { // seconds, nanoseconds, tenant, key, period
+			f.unsigned()
+		}
+		payload[0], payload[f.at] = c.version, c.flags
+		d := newDecoder()
+		var got usage.Event
+		if err := d.decode(payload, &got); !errors.Is(err, errMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

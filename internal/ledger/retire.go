@@ -132,5 +132,5 @@ func (c *committer) carryFrom(number uint64) error {
 func (l *Ledger) again(record []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.write(opened, record)
+	return l.write(opened, false, record)
 }

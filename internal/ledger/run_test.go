@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
@@ -235,4 +237,38 @@ func (h *hanging) CommitUsage(ctx context.Context, _ []usage.Event) error {
 	h.attempts.Add(1)
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// What the cache answers is one record: it is committed, and after a crash replayed, as any other call.
+func TestCallsThatWereNeverBegunAreCommittedAndReplayed(t *testing.T) {
+	sink, dir := &table{}, t.TempDir()
+	l, stop := running(t, dir, Options{Sink: sink, BatchSize: 10, SegmentBytes: 4 << 10})
+	want := make(map[uuid.UUID]usage.Event)
+	record := func(calls int) {
+		for i := range calls {
+			e := answered(i)
+			if i%3 == 0 {
+				e = call(i)
+				must(t, l.Begin(opening(e)))
+			}
+			must(t, l.Finish(e))
+			want[e.ID] = *e
+		}
+	}
+	record(100)
+	flushed(t, l)
+	checkSame(t, sink.all(), want)
+	if s := l.Stats(); s.InFlight != 0 || s.Lag() != 0 || s.Finished != 100 {
+		t.Errorf("%+v", s)
+	}
+	eventually(t, "committed files go", func() bool { return len(files(t, dir)) == 1 })
+
+	must(t, stop())
+	record(50)
+	abandon(t, l)
+	_, report := recovered(t, dir, Options{Sink: sink})
+	checkSame(t, sink.all(), want)
+	if report.Interrupted != 0 || report.Replayed < 50 {
+		t.Errorf("%+v", report)
+	}
 }
