@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
@@ -70,6 +71,11 @@ func (f *flags) unreadable(err error) error {
 	text := err.Error()
 	if m := badValue.FindStringSubmatch(text); m != nil {
 		accepted := "a whole number"
+		if g, ok := f.Lookup(m[2]).Value.(flag.Getter); ok {
+			if _, ok := g.Get().(time.Duration); ok {
+				accepted = "a time with its unit, such as 500ms, 10s or 5m"
+			}
+		}
 		if b, ok := f.Lookup(m[2]).Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
 			accepted = "true or false"
 		}
@@ -85,7 +91,9 @@ func (f *flags) unreadable(err error) error {
 }
 
 // flagOf names the flag of a rejected field where it is not the field's own name.
-var flagOf = map[string]string{"expires_at": "expires"}
+var flagOf = map[string]string{
+	"expires_at": "expires", "routes": "route", "max_output_tokens": "max-output", "cached_input_price": "cached-price",
+}
 
 // tell says rejected fields as flags: which, what was given and what is accepted. Other errors pass.
 func (f *flags) tell(err error) error {
@@ -108,6 +116,16 @@ func (f *flags) tell(err error) error {
 		parts = append(parts, head+": "+text)
 	}
 	return errors.New(strings.Join(parts, "; "))
+}
+
+// over gives what flags are bound to the values that reset sets, but for the flags that were given: only they change.
+func (f *flags) over(reset func()) {
+	given := map[string]string{}
+	f.Visit(func(one *flag.Flag) { given[one.Name] = one.Value.String() })
+	reset()
+	for name, value := range given {
+		f.Set(name, value) //nolint:errcheck // it was set to this before
+	}
 }
 
 // noRest refuses words that no flag takes.

@@ -78,6 +78,9 @@ type ProviderDraft struct {
 	Limits     ProviderLimits
 }
 
+// CredentialContext is what a provider's credential is sealed to: at another provider it does not open.
+func CredentialContext(slug string) string { return "provider:" + slug }
+
 // Validate normalises the draft and tells every rejected field at once. fromEnvironment allows an empty address.
 func (d *ProviderDraft) Validate(fromEnvironment bool) error {
 	d.Slug, d.Name, d.APIVersion = strings.TrimSpace(d.Slug), strings.TrimSpace(d.Name), strings.TrimSpace(d.APIVersion)
