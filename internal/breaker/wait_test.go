@@ -254,3 +254,31 @@ func TestWhoJoinsWhileAPlaceComesFreeIsSeen(t *testing.T) {
 		<-left
 	}
 }
+
+// TestACallerWhoLeftAsItWasServedLeavesNoPlaceTaken lets the answer and the end of the context be there at once.
+func TestACallerWhoLeftAsItWasServedLeavesNoPlaceTaken(t *testing.T) {
+	var l line
+	s := capped(1, 1)
+	l.resize(&s)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	gone := 0
+	for range 200 { // which of the two it sees is left to chance
+		if w, err := l.join(1); w != nil || err != nil {
+			t.Fatalf("the place is taken: %v", err)
+		}
+		w, err := l.join(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.leave()
+		if err := l.wait(ctx, w, time.Hour); err == nil {
+			l.leave()
+		} else if gone++; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if gone == 0 || l.taken.Load() != 0 {
+		t.Fatalf("%d gone, %d places taken", gone, l.taken.Load())
+	}
+}
