@@ -64,7 +64,7 @@ func (l *line) enter(ctx context.Context, tenant int64, longest time.Duration) (
 func (l *line) join(tenant int64) (*waiter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.serve() // a place may be free whose leaver has not come to offer it yet: nobody need make room for us
+	l.serve()                              // a place may be free whose leaver has not come to offer it yet: nobody need make room for us
 	if l.waiting.Load() == 0 && l.free() { // one may have come free just now, and is theirs
 		l.taken.Add(1)
 		return nil, nil
