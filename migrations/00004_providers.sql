@@ -137,7 +137,7 @@ DROP TABLE breaker_changes, breaker_forces, exchange_rates;
 ALTER TABLE models ADD COLUMN input_price_micros bigint, ADD COLUMN cached_input_price_micros bigint, ADD COLUMN output_price_micros bigint;
 UPDATE models m SET input_price_micros = p.input_price_micros, cached_input_price_micros = p.cached_input_price_micros,
     output_price_micros = p.output_price_micros
-    FROM (SELECT DISTINCT ON (model) * FROM model_prices ORDER BY model, provider_id IS NOT NULL, since DESC) p WHERE p.model = m.name;
+    FROM (SELECT DISTINCT ON (model) * FROM model_prices WHERE since <= now() ORDER BY model, provider_id IS NOT NULL, since DESC) p WHERE p.model = m.name;
 DELETE FROM models WHERE input_price_micros IS NULL;
 ALTER TABLE models ALTER COLUMN input_price_micros SET NOT NULL, ALTER COLUMN cached_input_price_micros SET NOT NULL,
     ALTER COLUMN output_price_micros SET NOT NULL, ADD CHECK (input_price_micros >= 0), ADD CHECK (cached_input_price_micros >= 0),
