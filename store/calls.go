@@ -21,7 +21,7 @@ func (s *Store) Calls(ctx context.Context, tenantID int64, before uuid.UUID, lim
 	return s.usage(tenantID).calls(ctx, before, limit)
 }
 
-// Calls is Store.Calls of the tenant's own, without cost.
+// Calls is Store.Calls of the tenant's own, without cost, savings and provider.
 func (t *Tenant) Calls(ctx context.Context, before uuid.UUID, limit int) ([]usage.Call, error) {
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Call, error) { return r.calls(ctx, before, limit) })
 }
@@ -80,12 +80,17 @@ type callRow struct {
 	LatencyMS   int64     `db:"latency_ms"`
 	FirstByteMS int64     `db:"first_byte_ms"`
 	RequestID   string    `db:"request_id"`
+	Cache       string    `db:"cache"`
+	ServedInput int64     `db:"served_input"`
+	ServedOut   int64     `db:"served_output"`
+	Saved       int64     `db:"saved_usd_micros"`
+	Provider    string    `db:"provider"`
 }
 
 func (r usageReader) calls(ctx context.Context, before uuid.UUID, limit int) ([]usage.Call, error) {
 	cost := ""
 	if r.cost {
-		cost = ", cost_usd_micros"
+		cost = ", cost_usd_micros, saved_usd_micros, provider"
 	}
 	if before == uuid.Nil {
 		before = uuid.Max
@@ -93,7 +98,7 @@ func (r usageReader) calls(ctx context.Context, before uuid.UUID, limit int) ([]
 	query := `SELECT e.*, COALESCE(t.name, '') AS tenant_name, COALESCE(k.name, '') AS key_name FROM (
 			SELECT id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status, streamed, estimated,
 				input_tokens, cached_tokens, output_tokens, reasoning_tokens, charge_brl_micros, latency_ms, first_byte_ms,
-				request_id` + cost + `
+				request_id, cache, served_input, served_output` + cost + `
 			FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1) AND id < $2 ORDER BY id DESC LIMIT $3
 		) e LEFT JOIN tenants t ON t.id = e.tenant_id LEFT JOIN api_keys k ON k.id = e.key_id ORDER BY e.id DESC`
 	var rows []callRow
@@ -114,6 +119,8 @@ func (r callRow) call() usage.Call {
 		Streamed: r.Streamed, Estimated: r.Estimated,
 		Tokens:  usage.Tokens{Input: r.Input, Cached: r.Cached, Output: r.Output, Reasoning: r.Reasoning},
 		CostUSD: money.Micros(r.Cost), LatencyMS: r.LatencyMS, FirstByteMS: r.FirstByteMS, RequestID: r.RequestID,
+		Served: usage.Tokens{Input: r.ServedInput, Output: r.ServedOut}, Cache: cacheOf(r.Cache), SavedUSD: money.Micros(r.Saved),
+		Provider: r.Provider,
 	}}
 }
 
@@ -125,4 +132,14 @@ func statusOf(word string) usage.Status {
 		}
 	}
 	return usage.Interrupted
+}
+
+// cacheOf reads usage.Cache's own word; the table holds no other.
+func cacheOf(word string) usage.Cache {
+	for _, c := range []usage.Cache{usage.CacheMiss, usage.CacheHit, usage.CacheCoalesced} {
+		if c.String() == word {
+			return c
+		}
+	}
+	return usage.CacheBypass
 }

@@ -50,6 +50,11 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 		Reasoning sql.NullInt64 `db:"reasoning"`
 		Cost      sql.NullInt64 `db:"cost"`
 		Charge    sql.NullInt64 `db:"charge"`
+		Lookups   sql.NullInt64 `db:"lookups"`
+		Hits      sql.NullInt64 `db:"hits"`
+		ServedIn  sql.NullInt64 `db:"served_in"`
+		ServedOut sql.NullInt64 `db:"served_out"`
+		Saved     sql.NullInt64 `db:"saved"`
 	}
 	const query = `SELECT pl.name AS plan_name, v.overage, tn.time_zone, p.starts_at, p.ends_at,
 			b.limit_in, b.limit_out, b.used_in, b.used_out, h.*
@@ -59,7 +64,9 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 		JOIN plans pl ON pl.id = v.plan_id
 		JOIN tenants tn ON tn.id = p.tenant_id
 		CROSS JOIN (SELECT sum(requests)::bigint AS requests, sum(failures)::bigint AS failures, sum(cached_tokens)::bigint AS cached,
-			sum(reasoning_tokens)::bigint AS reasoning, sum(cost_usd_micros)::bigint AS cost, sum(charge_brl_micros)::bigint AS charge
+			sum(reasoning_tokens)::bigint AS reasoning, sum(cost_usd_micros)::bigint AS cost, sum(charge_brl_micros)::bigint AS charge,
+			sum(cache_lookups)::bigint AS lookups, sum(cache_hits)::bigint AS hits, sum(served_input)::bigint AS served_in,
+			sum(served_output)::bigint AS served_out, sum(saved_usd_micros)::bigint AS saved
 			FROM usage_hourly WHERE period_id = $1) h
 		WHERE p.id = $1`
 	if err := t.GetContext(ctx, &r, query, periodID); err != nil {
@@ -76,6 +83,8 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 			Requests: r.Requests.Int64, Failures: r.Failures.Int64,
 			Tokens:  usage.Tokens{Input: r.UsedIn, Cached: r.Cached.Int64, Output: r.UsedOut, Reasoning: r.Reasoning.Int64},
 			CostUSD: money.Micros(r.Cost.Int64), ChargeBRL: money.Micros(r.Charge.Int64),
+			CacheLookups: r.Lookups.Int64, CacheHits: r.Hits.Int64, ServedInput: r.ServedIn.Int64, ServedOutput: r.ServedOut.Int64,
+			SavedUSD: money.Micros(r.Saved.Int64),
 		},
 	}, nil
 }

@@ -76,8 +76,10 @@ func TestRefusalsComeNewestFirstPageByPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, read := range map[string]func(before uuid.UUID) ([]tenancy.Refusal, error){
-		"team":     func(before uuid.UUID) ([]tenancy.Refusal, error) { return own.Refusals(ctx, own.tenant.ID, before, 2) },
-		"customer": func(before uuid.UUID) ([]tenancy.Refusal, error) { return own.Portal().OwnRefusals(ctx, own.tenant.ID, before, 2) },
+		"team": func(before uuid.UUID) ([]tenancy.Refusal, error) { return own.Refusals(ctx, own.tenant.ID, before, 2) },
+		"customer": func(before uuid.UUID) ([]tenancy.Refusal, error) {
+			return own.Portal().OwnRefusals(ctx, own.tenant.ID, before, 2)
+		},
 	} {
 		var before uuid.UUID
 		for i := 0; i < 5; i += 2 {

@@ -35,7 +35,7 @@ func readOwn[T any](ctx context.Context, t *Tenant, read func(usageReader) (T, e
 }
 
 // UsageMinutes gives the minutes of a span in which anything was used, of one tenant or of all (0); only the last
-// two hours are kept. Tokens are without their cached and reasoning parts, and there is no cost.
+// two hours are kept. Tokens are without their cached and reasoning parts, and there is neither cost nor cache.
 func (s *Store) UsageMinutes(ctx context.Context, tenantID int64, span usage.Period) ([]usage.Point, error) {
 	return s.usage(tenantID).minutes(ctx, span)
 }
@@ -80,17 +80,17 @@ func (t *Tenant) UsageMinutes(ctx context.Context, span usage.Period) ([]usage.P
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Point, error) { return r.minutes(ctx, span) })
 }
 
-// UsageHours is Store.UsageHours of the tenant's own, without cost.
+// UsageHours is Store.UsageHours of the tenant's own, without cost and savings.
 func (t *Tenant) UsageHours(ctx context.Context, span usage.Period) ([]usage.Point, error) {
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Point, error) { return r.hours(ctx, span) })
 }
 
-// UsageByModel is Store.UsageByModel of the tenant's own, without cost.
+// UsageByModel is Store.UsageByModel of the tenant's own, without cost and savings.
 func (t *Tenant) UsageByModel(ctx context.Context, span usage.Period) ([]usage.Share, error) {
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Share, error) { return r.byModel(ctx, span) })
 }
 
-// UsageByKey is Store.UsageByKey of the tenant's own, without cost.
+// UsageByKey is Store.UsageByKey of the tenant's own, without cost and savings.
 func (t *Tenant) UsageByKey(ctx context.Context, span usage.Period) ([]usage.Share, error) {
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Share, error) { return r.byKey(ctx, span) })
 }
@@ -154,14 +154,17 @@ func (r usageReader) shares(ctx context.Context, span usage.Period, query string
 	return shares, nil
 }
 
-// sumColumns are the columns of totalsRow over usage_hourly; without cost where a customer reads, who may not see it.
+// sumColumns are the columns of totalsRow over usage_hourly; where a customer reads, who may not see them, without what
+// calls cost and what the cache saved.
 func sumColumns(cost bool) string {
 	columns := `sum(requests)::bigint AS requests, sum(failures)::bigint AS failures,
 		sum(input_tokens)::bigint AS input_tokens, sum(cached_tokens)::bigint AS cached_tokens,
 		sum(output_tokens)::bigint AS output_tokens, sum(reasoning_tokens)::bigint AS reasoning_tokens,
-		sum(charge_brl_micros)::bigint AS charge_brl_micros`
+		sum(charge_brl_micros)::bigint AS charge_brl_micros,
+		sum(cache_lookups)::bigint AS cache_lookups, sum(cache_hits)::bigint AS cache_hits,
+		sum(served_input)::bigint AS served_input, sum(served_output)::bigint AS served_output`
 	if cost {
-		columns += `, sum(cost_usd_micros)::bigint AS cost_usd_micros`
+		columns += `, sum(cost_usd_micros)::bigint AS cost_usd_micros, sum(saved_usd_micros)::bigint AS saved_usd_micros`
 	}
 	return columns
 }
@@ -175,6 +178,11 @@ type totalsRow struct {
 	Reasoning int64 `db:"reasoning_tokens"`
 	Cost      int64 `db:"cost_usd_micros"`
 	Charge    int64 `db:"charge_brl_micros"`
+	Lookups   int64 `db:"cache_lookups"`
+	Hits      int64 `db:"cache_hits"`
+	ServedIn  int64 `db:"served_input"`
+	ServedOut int64 `db:"served_output"`
+	Saved     int64 `db:"saved_usd_micros"`
 }
 
 func (r totalsRow) totals() usage.Totals {
@@ -182,6 +190,7 @@ func (r totalsRow) totals() usage.Totals {
 		Requests: r.Requests, Failures: r.Failures,
 		Tokens:  usage.Tokens{Input: r.Input, Cached: r.Cached, Output: r.Output, Reasoning: r.Reasoning},
 		CostUSD: money.Micros(r.Cost), ChargeBRL: money.Micros(r.Charge),
+		CacheLookups: r.Lookups, CacheHits: r.Hits, ServedInput: r.ServedIn, ServedOutput: r.ServedOut, SavedUSD: money.Micros(r.Saved),
 	}
 }
 

@@ -102,6 +102,60 @@ func TestUsageReadsAgreeWithTheEvents(t *testing.T) {
 	}
 }
 
+func TestUsageTellsTheCachesShareByTenantKeyAndModel(t *testing.T) {
+	a := openShop(t, charging(1000, 1000))
+	b := secondShop(t, a, "Oficina")
+	ctx, now := context.Background(), time.Now()
+	miss, hit := a.call(100, 40), a.call(25, 10)
+	miss.Cache, miss.Served, miss.Provider = usage.CacheMiss, miss.Tokens, "openai"
+	hit.Cache, hit.Served, hit.SavedUSD, hit.CostUSD = usage.CacheCoalesced, usage.Tokens{Input: 100, Output: 40}, 36, 0
+	other := b.call(9, 1)
+	other.Served = other.Tokens
+	a.commit(t, miss, hit)
+	b.commit(t, other)
+	want := usage.Totals{Requests: 2, Tokens: usage.Tokens{Input: 125, Output: 50}, CostUSD: 7, CacheLookups: 2, CacheHits: 1,
+		ServedInput: 200, ServedOutput: 80, SavedUSD: 36}
+	customers := want
+	customers.CostUSD, customers.SavedUSD = 0, 0
+
+	top, _, err := a.UsageByTenant(ctx, around(now), 9)
+	if err != nil || len(top) != 2 || top[0].Totals != want || top[1].CacheLookups != 0 || top[1].ServedInput != 9 {
+		t.Errorf("tenants %+v (%v)", top, err)
+	}
+	type read struct {
+		shares []usage.Share
+		err    error
+	}
+	p, all := a.Portal(), func(s []usage.Share, err error) read { return read{s, err} }
+	for name, r := range map[string]struct {
+		got  read
+		want usage.Totals
+	}{
+		"team's keys": {all(a.UsageByKey(ctx, a.tenant.ID, around(now))), want}, "team's models": {all(a.UsageByModel(ctx, a.tenant.ID, around(now))), want},
+		"customer's keys":   {all(p.UsageByKey(ctx, a.tenant.ID, around(now))), customers},
+		"customer's models": {all(p.UsageByModel(ctx, a.tenant.ID, around(now))), customers},
+	} {
+		if r.got.err != nil || len(r.got.shares) != 1 || r.got.shares[0].Totals != r.want {
+			t.Errorf("%s: %+v (%v)", name, r.got.shares, r.got.err)
+		}
+	}
+	if hours, err := p.UsageHours(ctx, a.tenant.ID, around(now)); err != nil || sum(hours) != customers {
+		t.Errorf("customer's hours: %+v (%v)", sum(hours), err)
+	}
+	if current, err := a.CurrentUsage(ctx, a.tenant.ID); err != nil || current.Totals != want {
+		t.Errorf("current period: %+v (%v)", current.Totals, err)
+	}
+	calls, err := a.Calls(ctx, a.tenant.ID, uuid.Nil, 9)
+	if err != nil || len(calls) != 2 || calls[0].Cache != usage.CacheCoalesced || calls[0].Served != hit.Served || calls[0].SavedUSD != 36 ||
+		calls[1].Cache != usage.CacheMiss || calls[1].Provider != "openai" {
+		t.Errorf("calls: %+v (%v)", calls, err)
+	}
+	calls, err = p.Calls(ctx, a.tenant.ID, uuid.Nil, 9)
+	if err != nil || len(calls) != 2 || calls[0].Cache != usage.CacheCoalesced || calls[0].SavedUSD != 0 || calls[1].Provider != "" {
+		t.Errorf("customer's calls: %+v (%v)", calls, err)
+	}
+}
+
 func TestUsageHoursKeepToTheirSpan(t *testing.T) {
 	s := openShop(t, charging(1000, 1000))
 	hour := time.Now().UTC().Truncate(time.Hour)

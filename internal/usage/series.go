@@ -121,5 +121,7 @@ func (t Totals) part(n, d int64) Totals {
 		Requests: of(t.Requests), Failures: of(t.Failures),
 		Tokens:  Tokens{of(t.Tokens.Input), of(t.Tokens.Cached), of(t.Tokens.Output), of(t.Tokens.Reasoning)},
 		CostUSD: money.Micros(of(int64(t.CostUSD))), ChargeBRL: money.Micros(of(int64(t.ChargeBRL))),
+		CacheLookups: of(t.CacheLookups), CacheHits: of(t.CacheHits), ServedInput: of(t.ServedInput), ServedOutput: of(t.ServedOutput),
+		SavedUSD: money.Micros(of(int64(t.SavedUSD))),
 	}
 }

@@ -2,13 +2,19 @@ package usage
 
 import "github.com/fila-ia/filaia/internal/money"
 
-// Totals is what a number of calls come to. Failures are part of Requests.
+// Totals is what a number of calls come to. Failures are part of Requests, CacheHits of CacheLookups. Live minutes know
+// nothing of the cache.
 type Totals struct {
-	Requests  int64
-	Failures  int64
-	Tokens    Tokens
-	CostUSD   money.Micros // what providers charge the operator; zero where a customer reads
-	ChargeBRL money.Micros // what customers are charged above their plans
+	Requests     int64
+	Failures     int64
+	Tokens       Tokens       // billed
+	CostUSD      money.Micros // what providers charge the operator; zero where a customer reads
+	ChargeBRL    money.Micros // what customers are charged above their plans
+	CacheLookups int64        // calls that the cache could have answered
+	CacheHits    int64        // calls that it answered, or that shared the answer of one under way
+	ServedInput  int64        // tokens of the answers, whoever gave them
+	ServedOutput int64
+	SavedUSD     money.Micros // what providers would have charged for what the cache answered; zero where a customer reads
 }
 
 // Add sums two totals.
@@ -22,10 +28,27 @@ func (t Totals) Add(o Totals) Totals {
 			Output:    t.Tokens.Output + o.Tokens.Output,
 			Reasoning: t.Tokens.Reasoning + o.Tokens.Reasoning,
 		},
-		CostUSD:   t.CostUSD + o.CostUSD,
-		ChargeBRL: t.ChargeBRL + o.ChargeBRL,
+		CostUSD:      t.CostUSD + o.CostUSD,
+		ChargeBRL:    t.ChargeBRL + o.ChargeBRL,
+		CacheLookups: t.CacheLookups + o.CacheLookups,
+		CacheHits:    t.CacheHits + o.CacheHits,
+		ServedInput:  t.ServedInput + o.ServedInput,
+		ServedOutput: t.ServedOutput + o.ServedOutput,
+		SavedUSD:     t.SavedUSD + o.SavedUSD,
 	}
 }
+
+// HitRate is the share of calls that the cache answered among those that it could have, 0..1; ok is false where there
+// were none.
+func (t Totals) HitRate() (rate float64, ok bool) {
+	if t.CacheLookups == 0 {
+		return 0, false
+	}
+	return float64(t.CacheHits) / float64(t.CacheLookups), true
+}
+
+// Served is the input and output that were served, billed or not.
+func (t Totals) Served() int64 { return t.ServedInput + t.ServedOutput }
 
 // Total is input and output together.
 func (t Tokens) Total() int64 { return t.Input + t.Output }
