@@ -52,7 +52,7 @@ func (t *tx) refuseUnlessEmpty(ctx context.Context) error {
 }
 
 func (t *tx) demoPlans(ctx context.Context, plans map[string]tenancy.Terms) error {
-	const query = `SELECT DISTINCT ON (p.id) p.slug, v.input_tokens, v.output_tokens, v.overage
+	const query = `SELECT DISTINCT ON (p.id) p.slug, v.input_tokens, v.output_tokens, v.overage, v.cache_mode, v.cache_minutes, v.cache_billed_percent
 		FROM plans p JOIN plan_versions v ON v.plan_id = p.id
 		WHERE v.published_at IS NOT NULL AND p.archived_at IS NULL ORDER BY p.id, v.number DESC`
 	rows, err := t.QueryxContext(ctx, query)
@@ -63,7 +63,8 @@ func (t *tx) demoPlans(ctx context.Context, plans map[string]tenancy.Terms) erro
 	for rows.Next() {
 		var slug string
 		var terms tenancy.Terms
-		if err := rows.Scan(&slug, &terms.InputTokens, &terms.OutputTokens, &terms.Overage); err != nil {
+		if err := rows.Scan(&slug, &terms.InputTokens, &terms.OutputTokens, &terms.Overage, &terms.Cache, &terms.CacheMinutes,
+			&terms.CacheBilled); err != nil {
 			return err
 		}
 		plans[slug] = terms
@@ -116,11 +117,12 @@ func (s *Store) LoadDemo(ctx context.Context, world *demo.World) error {
 func (t *tx) insertDemoPlan(ctx context.Context, d tenancy.PlanDraft) error {
 	const insert = `WITH p AS (INSERT INTO plans (slug, name, description, created_at) VALUES ($1, $2, $3, $4) RETURNING id)
 		INSERT INTO plan_versions (plan_id, number, price_micros, input_tokens, output_tokens, overage, overage_price_micros,
-			requests_per_minute, tokens_per_minute, parallel_calls, allowed_models, published_at, created_at)
-		SELECT id, 1, $5, $6, $7, $8, $9, NULLIF($10, 0), NULLIF($11, 0), NULLIF($12, 0), $13, $4, $4 FROM p`
+			requests_per_minute, tokens_per_minute, parallel_calls, allowed_models, published_at, created_at,
+			cache_mode, cache_minutes, cache_billed_percent)
+		SELECT id, 1, $5, $6, $7, $8, $9, NULLIF($10, 0), NULLIF($11, 0), NULLIF($12, 0), $13, $4, $4, $14, $15, $16 FROM p`
 	_, err := t.ExecContext(ctx, insert, d.Slug, d.Name, d.Description, t.now, d.Terms.Price, d.Terms.InputTokens,
 		d.Terms.OutputTokens, d.Terms.Overage, d.Terms.OveragePrice, d.Terms.RequestsPerMinute, d.Terms.TokensPerMinute,
-		d.Terms.ParallelCalls, pq.Array(d.Terms.AllowedModels))
+		d.Terms.ParallelCalls, pq.Array(d.Terms.AllowedModels), d.Terms.Cache, d.Terms.CacheMinutes, d.Terms.CacheBilled)
 	if err != nil {
 		return fmt.Errorf("insert plan: %w", known(err, "demo.error.not_empty"))
 	}
@@ -185,10 +187,11 @@ func (t *tx) insertDemoKeys(ctx context.Context, tenantID int64, c *demo.Custome
 	}
 	ids := make([]int64, len(c.Keys))
 	for i, k := range c.Keys {
-		const insert = `INSERT INTO api_keys (tenant_id, name, hash, hint, created_at, revoked_at, last_used_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id`
+		const insert = `INSERT INTO api_keys (tenant_id, name, hash, hint, created_at, revoked_at, last_used_at, cache_mode)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, NULLIF($8, '')) RETURNING id`
 		hash := k.Secret.Hash()
-		if err := t.GetContext(ctx, &ids[i], insert, tenantID, k.Name, hash[:], k.Secret.Hint(), k.CreatedAt, k.RevokedAt, last[i]); err != nil {
+		if err := t.GetContext(ctx, &ids[i], insert, tenantID, k.Name, hash[:], k.Secret.Hint(), k.CreatedAt, k.RevokedAt, last[i],
+			string(k.Cache)); err != nil {
 			return nil, fmt.Errorf("insert key: %w", err)
 		}
 	}

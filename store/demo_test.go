@@ -38,6 +38,7 @@ func TestDemoAddsUpEverywhere(t *testing.T) {
 				ChargeEvents, ChargeHours    int64
 				Count, Requests, Overrun     int64
 				Late, Blocked, Over, Nothing int64
+				Lookups, Hits, Saved         int64
 			}
 			const query = `SELECT
 				(SELECT sum(input_tokens + output_tokens) FROM usage_events) AS events,
@@ -53,7 +54,9 @@ func TestDemoAddsUpEverywhere(t *testing.T) {
 					WHERE p.ends_at > $1 AND hard AND used_in BETWEEN 0.8 * limit_in AND limit_in) AS blocked,
 				(SELECT count(*) FROM quota_buckets b JOIN billing_periods p ON p.id = b.period_id
 					WHERE p.ends_at > $1 AND NOT hard AND used_in > limit_in) AS over,
-				(SELECT count(*) FROM usage_events_default) AS nothing`
+				(SELECT count(*) FROM usage_events_default) AS nothing,
+				(SELECT sum(cache_lookups) FROM usage_hourly) AS lookups, (SELECT sum(cache_hits) FROM usage_hourly) AS hits,
+				(SELECT sum(saved_usd_micros) FROM usage_hourly) AS saved`
 			if err := s.db.Get(&sums, query, now); err != nil {
 				t.Fatal(err)
 			}
@@ -68,6 +71,9 @@ func TestDemoAddsUpEverywhere(t *testing.T) {
 			}
 			if sums.Blocked != 1 || sums.Over != 1 {
 				t.Errorf("%d near a blocking limit and %d above a charging one, want one each", sums.Blocked, sums.Over)
+			}
+			if rate := float64(sums.Hits) / float64(sums.Lookups); rate < 0.3 || rate > 0.8 || sums.Saved <= 0 {
+				t.Errorf("the cache's share is not believable: %+v", sums)
 			}
 			if sums.Count < 10_000 || report.Customers < 10 {
 				t.Errorf("too little to look lived in: %+v", sums)

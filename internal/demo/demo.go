@@ -71,6 +71,7 @@ type Key struct {
 	Secret    tenancy.Secret
 	CreatedAt time.Time
 	RevokedAt *time.Time
+	Cache     tenancy.CacheMode // empty: as the plan says
 }
 
 // Login is how a person of the demonstration signs in.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
 // shelf is a store that keeps the world in memory.
@@ -109,6 +110,40 @@ func TestCallsFollowTimeAndTheirCustomer(t *testing.T) {
 			}
 			last = e.CreatedAt
 		}
+	}
+}
+
+func TestTheCacheAnswersSomeCustomersAndNoOthers(t *testing.T) {
+	caching := 0
+	for _, c := range seed(t, someDay).Customers {
+		var sum usage.Totals
+		for _, e := range c.Events {
+			sum.Requests++
+			if e.Cache != usage.CacheBypass {
+				sum.CacheLookups++
+			}
+			billed, served := e.Tokens.Total(), e.Served.Total()
+			switch {
+			case e.Cache.Saved():
+				sum.CacheHits++
+				if e.Provider != "" || e.CostUSD != 0 || e.SavedUSD <= 0 && e.Model == "gpt-4.1-nano" || billed >= served || e.LatencyMS < 1 {
+					t.Fatalf("%s: %+v", c.Draft.Name, e)
+				}
+			case e.Provider != "openai" || e.SavedUSD != 0 || billed != served:
+				t.Fatalf("%s: %+v", c.Draft.Name, e)
+			}
+		}
+		rate, asked := sum.HitRate()
+		if !asked {
+			continue
+		}
+		caching++
+		if sum.CacheLookups != sum.Requests || rate < 0.2 || rate > 0.8 {
+			t.Errorf("%s: %+v", c.Draft.Name, sum)
+		}
+	}
+	if caching < 3 || caching > 5 {
+		t.Errorf("%d customers use the cache", caching)
 	}
 }
 

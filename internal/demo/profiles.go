@@ -22,11 +22,13 @@ type profile struct {
 	name, domain, taxBase string // taxBase: the tax id without its two check digits
 	plan                  string
 	rhythm                rhythm
-	daysAgo               int     // since when
-	fill                  float64 // share of the included input tokens that a whole period uses
-	fillNow               float64 // instead: the share used by now, whatever the period's age
-	began                 int     // how many days ago the current period did
-	errors                float64 // share of failed calls
+	daysAgo               int               // since when
+	fill                  float64           // share of the included input tokens that a whole period uses
+	fillNow               float64           // instead: the share used by now, whatever the period's age
+	began                 int               // how many days ago the current period did
+	errors                float64           // share of failed calls
+	cache                 tenancy.CacheMode // of its keys; empty: as the plan says
+	hits                  float64           // share of calls that the cache answers, where it is asked
 	models                []string
 	keys                  []string
 	suspended             bool
@@ -35,7 +37,7 @@ type profile struct {
 
 const blockingSlug = "essencial"
 
-// blockingPlan refuses calls above its limit, unlike the default plans.
+// blockingPlan refuses calls above its limit and answers from the cache, unlike the default plans.
 func blockingPlan() tenancy.PlanDraft {
 	return tenancy.PlanDraft{
 		Slug: blockingSlug, Name: "Essencial", Description: "Valor fixo, sem surpresa na fatura",
@@ -43,6 +45,7 @@ func blockingPlan() tenancy.PlanDraft {
 			Price: 59_900_000, InputTokens: 600_000, OutputTokens: 300_000, Overage: tenancy.Block,
 			RequestsPerMinute: 60, TokensPerMinute: 60_000, ParallelCalls: 4,
 			AllowedModels: []string{"gpt-4.1-nano", "gpt-4o-mini"},
+			Cache:         tenancy.CacheSmart, CacheMinutes: 1440, CacheBilled: 20,
 		},
 	}
 }
@@ -66,7 +69,7 @@ var (
 
 var profiles = []profile{
 	{name: "Loja Maré Alta", domain: "marealta", taxBase: "417302580001", plan: "enterprise", rhythm: retail, daysAgo: 400, began: 21,
-		fill: .36, errors: .004, models: mixed, keys: []string{"Atendimento", "Catálogo", "Busca do site"}, admin: "Renata Queiroz", viewer: "Tiago Lins"},
+		fill: .36, errors: .004, models: mixed, keys: []string{"Atendimento", "Catálogo", "Busca do site"}, cache: tenancy.CacheExact, hits: .34, admin: "Renata Queiroz", viewer: "Tiago Lins"},
 	{name: "Transportes Serra Verde", domain: "serraverde", taxBase: "085261940001", plan: "enterprise", rhythm: always, daysAgo: 250, began: 17,
 		fill: .2, errors: .003, models: nano, keys: []string{"Roteirização", "Rastreio"}, admin: "Otávio Reis", viewer: "Nara Bueno"},
 	{name: "Agência Cajuína Digital", domain: "cajuina", taxBase: "293847160001", plan: "pro", rhythm: office, daysAgo: 210, began: 24,
@@ -78,9 +81,9 @@ var profiles = []profile{
 	{name: "Aurora Contabilidade", domain: "auroracontabil", taxBase: "174629850001", plan: "basico", rhythm: office, daysAgo: 120, began: 24,
 		fillNow: 1.23, errors: .004, models: nano, keys: []string{"Conciliação", "Dúvidas de clientes"}, admin: "Sandra Pires"},
 	{name: "Escola Caminho Novo", domain: "caminhonovo", taxBase: "630481270001", plan: blockingSlug, rhythm: office, daysAgo: 100, began: 24,
-		fillNow: .94, errors: .003, models: fixed, keys: []string{"Tutor de redação"}, admin: "Paulo Teles"},
+		fillNow: .94, errors: .003, models: fixed, keys: []string{"Tutor de redação"}, hits: .58, admin: "Paulo Teles"},
 	{name: "Farmácia Bem Querer", domain: "bemquerer", taxBase: "748203510001", plan: blockingSlug, rhythm: retail, daysAgo: 80, began: 20,
-		fill: .8, errors: .003, models: fixed, keys: []string{"Balcão"}, admin: "Joana Freitas"},
+		fill: .8, errors: .003, models: fixed, keys: []string{"Balcão"}, hits: .71, admin: "Joana Freitas"},
 	{name: "Clínica Vida Serena", domain: "vidaserena", taxBase: "859174030001", plan: "basico", rhythm: office, daysAgo: 65, began: 22,
 		fill: .72, errors: .005, models: nano, keys: []string{"Agenda", "Triagem"}, admin: "Cecília Rangel"},
 	{name: "Cooperativa Grão do Cerrado", domain: "graocerrado", taxBase: "960352180001", plan: "basico", rhythm: always, daysAgo: 45, began: 9,
@@ -107,7 +110,7 @@ func (p profile) customer(now time.Time, zone *time.Location) Customer {
 		if created.After(now) {
 			created = now
 		}
-		c.Keys = append(c.Keys, Key{Name: name, Secret: tenancy.NewSecret(), CreatedAt: created})
+		c.Keys = append(c.Keys, Key{Name: name, Secret: tenancy.NewSecret(), CreatedAt: created, Cache: p.cache})
 	}
 	return c
 }

@@ -19,7 +19,11 @@ const (
 	meanOutput = 340.0
 	meanWaitMS = 320.0 // until the first byte
 	tokenMS    = 1.5   // for each further output token
+	meanHitMS  = 6.0   // of an answer of the cache
 )
+
+// sharing is the share of the cache's answers that were another call's, still under way.
+const sharing = 0.04
 
 // suspendedDays is how long ago the calls of a suspended customer stopped.
 const suspendedDays = 6
@@ -29,6 +33,7 @@ type traffic struct {
 	random *rand.Rand
 	profile
 	terms  tenancy.Terms
+	policy tenancy.CachePolicy
 	prices map[string]tenancy.Model
 	now    time.Time
 	zone   *time.Location
@@ -38,7 +43,16 @@ func newTraffic(seed uint64, p profile, terms tenancy.Terms, prices map[string]t
 	if p.suspended {
 		now = now.AddDate(0, 0, -suspendedDays)
 	}
-	return &traffic{rand.New(rand.NewPCG(seed, 2026)), p, terms, prices, now, zone}
+	policy := terms.Policy()
+	if p.cache != "" {
+		policy.Mode = p.cache
+	}
+	return &traffic{rand.New(rand.NewPCG(seed, 2026)), p, terms, policy, prices, now, zone}
+}
+
+// caches tells whether the customer's calls may be answered from the cache.
+func (t *traffic) caches() bool {
+	return t.policy.Mode == tenancy.CacheExact || t.policy.Mode == tenancy.CacheSmart
 }
 
 // fill gives the customer its periods and calls.
@@ -71,7 +85,7 @@ func (t *traffic) period(period usage.Period, from time.Time) []usage.Event {
 		w := t.weight(hour)
 		whole += w
 		if !hour.Before(from) && hour.Before(t.now) {
-			covered += w
+			covered += w * t.gone(hour).Hours()
 			hours = append(hours, hour)
 		}
 	}
@@ -86,10 +100,14 @@ func (t *traffic) period(period usage.Period, from time.Time) []usage.Event {
 		}
 	}
 	calls := target * float64(t.terms.InputTokens) / meanInput
+	if t.caches() {
+		calls /= 1 - t.hits*(1-float64(t.policy.BilledPercent)/100) // what the cache answers fills little
+	}
 	var events []usage.Event
 	for _, hour := range hours {
-		for range t.poisson(calls * t.weight(hour) / covered) {
-			at := hour.Add(time.Duration(t.random.Int64N(int64(time.Hour)))).Truncate(time.Millisecond)
+		gone := t.gone(hour)
+		for range t.poisson(calls * t.weight(hour) * gone.Hours() / covered) {
+			at := hour.Add(time.Duration(t.random.Int64N(int64(gone)))).Truncate(time.Millisecond)
 			if at.Before(t.now) && period.Contains(at) {
 				events = append(events, t.call(at))
 			}
@@ -97,6 +115,9 @@ func (t *traffic) period(period usage.Period, from time.Time) []usage.Event {
 	}
 	return events
 }
+
+// gone is how much of an hour that has begun lies before now.
+func (t *traffic) gone(hour time.Time) time.Duration { return min(t.now.Sub(hour), time.Hour) }
 
 // weight is how much is called in an hour: rhythm of day and week, growth over the months, and a last hour in which
 // something always happens, so that the live chart has something to show at night too.
@@ -145,13 +166,16 @@ func (t *traffic) within(events []usage.Event) []usage.Event {
 
 func (t *traffic) call(at time.Time) usage.Event {
 	e := usage.Event{
-		ID: t.id(at), CreatedAt: at, Endpoint: "chat.completions", HTTPStatus: 200,
+		ID: t.id(at), CreatedAt: at, Endpoint: "chat.completions", HTTPStatus: 200, Provider: "openai",
 		Model: t.models[t.random.IntN(len(t.models))], Streamed: t.random.Float64() < 0.6,
 	}
 	if t.random.Float64() < 0.12 {
 		e.Endpoint = "responses"
 	}
 	e.RequestID = "req_" + e.ID.String()[24:] + e.ID.String()[9:13]
+	if t.caches() {
+		e.Cache = usage.CacheMiss
+	}
 	if t.random.Float64() < t.errors {
 		e.Status, e.HTTPStatus = usage.Failed, []int{500, 503, 504, 429}[t.random.IntN(4)]
 		e.LatencyMS = int64(t.logNormal(900, 0.9))
@@ -162,6 +186,10 @@ func (t *traffic) call(at time.Time) usage.Event {
 	if t.random.Float64() < 0.3 {
 		e.Tokens.Cached = e.Tokens.Input / 128 * 64
 	}
+	if t.caches() && t.random.Float64() < t.hits {
+		t.answer(&e)
+		return e
+	}
 	if t.random.Float64() < 0.006 {
 		e.Status, e.Estimated, e.Streamed = usage.Aborted, true, true
 		e.Tokens.Output /= 3
@@ -171,8 +199,24 @@ func (t *traffic) call(at time.Time) usage.Event {
 	if !e.Streamed {
 		e.FirstByteMS = e.LatencyMS
 	}
+	e.Served = usage.Tokens{Input: e.Tokens.Input, Output: e.Tokens.Output}
 	e.CostUSD = t.prices[e.Model].Price.Cost(e.Tokens)
 	return e
+}
+
+// answer lets the cache answer a call of so many tokens.
+func (t *traffic) answer(e *usage.Event) {
+	e.Cache, e.Provider = usage.CacheHit, ""
+	e.LatencyMS = 1 + int64(t.logNormal(meanHitMS-1, 0.6))
+	if t.random.Float64() < sharing {
+		e.Cache = usage.CacheCoalesced
+		e.LatencyMS += int64(t.logNormal(meanWaitMS, 0.5)) // for the call that it shares
+	}
+	e.FirstByteMS = e.LatencyMS
+	e.SavedUSD = t.prices[e.Model].Price.Cost(e.Tokens)
+	e.Served = usage.Tokens{Input: e.Tokens.Input, Output: e.Tokens.Output}
+	billed := int64(t.policy.BilledPercent)
+	e.Tokens = usage.Tokens{Input: e.Served.Input * billed / 100, Output: e.Served.Output * billed / 100}
 }
 
 // id is a UUIDv7 of the instant (RFC 9562 §5.7) with drawn bits behind it.
