@@ -174,7 +174,7 @@ func TestWhatAboutProvidersModelsAndRatesIsRefusedIsOneLine(t *testing.T) {
 		{create + "x --kind smoke", "--kind|smoke|openai, azure, compatible"},
 		{create + "x --base-url ftp://x", "--base-url|ftp://x|not a valid address"},
 		{create + "x --connect soon", `--connect: "soon"|500ms, 10s or 5m`},
-		{create + "x --connect 2h", `--connect "2h0m0s"|between 100ms and 1m0s`},
+		{create + "x --connect 2h", `--connect "2h0m0s"|between 100|and 1`},
 		{create + "x --retries 11", `--retries "11"|between 0 and 10`},
 		{"provider edit --slug nada", `--slug|"nada"|filaia provider list`},
 		{"provider edit --slug casa --base-url x", "--base-url|not a valid address"},
