@@ -1,23 +1,72 @@
-// Package ratelimit enforces requests per minute, tokens per minute and parallel calls, in process.
+// Package ratelimit enforces requests per minute, tokens per minute and parallel calls, for a key, a tenant and a plan at
+// once: in process, or in a Redis that all replicas share.
 //
-// Rates follow the generic cell rate algorithm (ITU-T I.371): one timestamp a rate, the theoretical arrival time of
-// the next request, stands for a bucket that holds one minute's allowance and refills evenly.
+// Rates follow the generic cell rate algorithm (ITU-T I.371), written as a debt: what was taken and has not grown back
+// yet. An allowance holds one minute's worth and grows back evenly.
 package ratelimit
 
 import (
 	"math"
-	"sync"
 	"time"
 )
 
 // Unlimited is what a limit that is not set is told as: clients read these headers as plain integers.
 const Unlimited = math.MaxInt32
 
-// Limits of one subscription; zero means no limit.
+// Limits of one scope; zero means no limit.
 type Limits struct {
 	Requests int // per minute
 	Tokens   int // per minute
 	Parallel int // calls at once
+}
+
+// ScopeKind says whose limits they are.
+type ScopeKind uint8
+
+// The scopes of a call.
+const (
+	Key ScopeKind = iota + 1
+	Tenant
+	Plan
+)
+
+// String is the scope's name: key, tenant or plan.
+func (k ScopeKind) String() string {
+	switch k {
+	case Key:
+		return "key"
+	case Tenant:
+		return "tenant"
+	case Plan:
+		return "plan"
+	default:
+		return "probe"
+	}
+}
+
+// Scope is who a limit belongs to.
+type Scope struct {
+	Kind   ScopeKind
+	ID     int64 // a plan's limits are kept per subscription
+	Limits Limits
+}
+
+// Claim is one call that wants to be admitted. All its scopes belong to its tenant, and no two are the same. Those
+// without limits do not count: they may be left out.
+type Claim struct {
+	Tenant int64
+	Scopes [3]Scope
+	Tokens int64 // as many as are expected
+}
+
+// limited tells whether anything limits the call.
+func (c *Claim) limited() bool {
+	for i := range c.Scopes {
+		if c.Scopes[i].Limits != (Limits{}) {
+			return true
+		}
+	}
+	return false
 }
 
 // Kind names a limit.
@@ -30,187 +79,45 @@ const (
 	Parallel Kind = "parallel"
 )
 
-// Refused says which limit stood in the way and when trying again makes sense.
+// Refused says which limit stood in the way and when trying again makes sense. Where several did, it is the one that
+// will do so longest.
 type Refused struct {
 	Kind       Kind
+	Scope      ScopeKind
 	Limit      int
+	Asked      int64 // tokens; 1 for the others
 	RetryAfter time.Duration
 }
 
-// Error names the limit.
-func (r *Refused) Error() string { return "rate limit: " + string(r.Kind) }
+// Error names the limit and whose it is.
+func (r *Refused) Error() string {
+	return "rate limit: " + string(r.Kind) + " of the " + r.Scope.String()
+}
 
-// Status is how a subscription stands: what the x-ratelimit headers tell.
+// Status is how a caller stands: what the x-ratelimit headers tell. Requests and tokens are each of the scope that has
+// the least left of them.
 type Status struct {
 	RequestLimit, RequestsLeft, TokenLimit, TokensLeft int
 	RequestReset, TokenReset                           time.Duration // until the allowance is whole again
 }
 
-// Limiter keeps the state of every subscription that called lately. It is safe for concurrent use.
-type Limiter struct {
-	now func() time.Time
-
-	mu      sync.Mutex
-	meters  map[int64]*meter
-	sweepAt int
-}
-
-// New makes a limiter.
-func New(now func() time.Time) *Limiter {
-	return &Limiter{now: now, meters: map[int64]*meter{}, sweepAt: sweepSize}
-}
-
-// sweepSize is how many subscriptions are kept before the idle ones are forgotten.
-const sweepSize = 10_000
-
-type meter struct {
-	mu       sync.Mutex
-	requests time.Time // theoretical arrival times
-	tokens   time.Time
-	parallel int
-	gone     bool // forgotten by a sweep
-}
-
-// Ticket is one admitted call. Exactly one Done ends it.
-type Ticket struct {
-	l        *Limiter
-	m        *meter
-	limits   Limits
-	reserved int64
-}
-
-// Acquire admits a call that is expected to take so many tokens, or refuses it with *Refused; a refused call takes
-// nothing from any limit.
-func (l *Limiter) Acquire(subscription int64, limits Limits, tokens int64) (Ticket, Status, error) {
-	if limits == (Limits{}) {
-		return Ticket{}, unlimited, nil
-	}
-	now := l.now()
-	m := l.lockMeter(subscription, now)
-	defer m.mu.Unlock()
-	// A call larger than a whole minute's allowance may go when the allowance is whole.
-	tokens = min(tokens, int64(limits.Tokens))
-	if err := m.refusal(now, limits, tokens); err != nil {
-		return Ticket{}, m.status(now, limits), err
-	}
-	m.requests = advance(m.requests, now, limits.Requests, 1)
-	m.tokens = advance(m.tokens, now, limits.Tokens, tokens)
-	m.parallel++
-	return Ticket{l, m, limits, tokens}, m.status(now, limits), nil
-}
-
-// unlimited is how a subscription without limits stands.
+// unlimited is how a caller without limits stands.
 var unlimited = Status{Unlimited, Unlimited, Unlimited, Unlimited, 0, 0}
 
-// Status tells how a subscription stands without taking anything.
-func (l *Limiter) Status(subscription int64, limits Limits) Status {
-	if limits == (Limits{}) {
-		return unlimited
-	}
-	now := l.now()
-	m := l.lockMeter(subscription, now)
-	defer m.mu.Unlock()
-	return m.status(now, limits)
-}
+// Mode says where the limits are counted.
+type Mode string
 
-func (m *meter) refusal(now time.Time, limits Limits, tokens int64) error {
-	if limits.Parallel > 0 && m.parallel >= limits.Parallel {
-		return &Refused{Parallel, limits.Parallel, time.Second}
-	}
-	if wait := waitFor(m.requests, now, limits.Requests, 1); wait > 0 {
-		return &Refused{Requests, limits.Requests, wait}
-	}
-	if wait := waitFor(m.tokens, now, limits.Tokens, tokens); wait > 0 {
-		return &Refused{Tokens, limits.Tokens, wait}
-	}
-	return nil
-}
+// The modes. In Fallback each replica counts on its own, because Redis is away.
+const (
+	Memory   Mode = "memory"
+	Redis    Mode = "redis"
+	Fallback Mode = "fallback"
+)
 
-// Done ends the call: its place is free, and the tokens reserved are corrected to those used.
-func (t Ticket) Done(tokens int64) {
-	if t.m == nil {
-		return
-	}
-	t.m.mu.Lock()
-	defer t.m.mu.Unlock()
-	t.m.parallel--
-	if t.limits.Tokens > 0 {
-		t.m.tokens = advance(t.m.tokens, t.l.now(), t.limits.Tokens, tokens-t.reserved)
-	}
-}
-
-// lockMeter gives the subscription's meter, locked, and not one that a sweep forgot meanwhile.
-func (l *Limiter) lockMeter(subscription int64, now time.Time) *meter {
-	for {
-		m := l.meter(subscription, now)
-		m.mu.Lock()
-		if !m.gone {
-			return m
-		}
-		m.mu.Unlock()
-	}
-}
-
-func (l *Limiter) meter(subscription int64, now time.Time) *meter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m := l.meters[subscription]
-	if m == nil {
-		if len(l.meters) >= l.sweepAt {
-			l.sweep(now)
-		}
-		m = &meter{}
-		l.meters[subscription] = m
-	}
-	return m
-}
-
-// sweep forgets subscriptions whose allowances are whole: a new meter says the same.
-func (l *Limiter) sweep(now time.Time) {
-	for id, m := range l.meters {
-		m.mu.Lock()
-		if m.parallel == 0 && !m.requests.After(now) && !m.tokens.After(now) {
-			m.gone = true
-			delete(l.meters, id)
-		}
-		m.mu.Unlock()
-	}
-	l.sweepAt = max(sweepSize, 2*len(l.meters))
-}
-
-// interval is the time in which one unit of a per-minute limit grows back.
-func interval(limit int) time.Duration { return time.Minute / time.Duration(limit) }
-
-func advance(arrival, now time.Time, limit int, n int64) time.Time {
-	if limit == 0 {
-		return arrival
-	}
-	if arrival.Before(now) {
-		arrival = now
-	}
-	return arrival.Add(time.Duration(n) * interval(limit))
-}
-
-// waitFor is how long n more units must wait; zero or less: they may go now.
-func waitFor(arrival, now time.Time, limit int, n int64) time.Duration {
-	if limit == 0 {
-		return 0
-	}
-	allowance := interval(limit) * time.Duration(limit)
-	return advance(arrival, now, limit, n).Sub(now) - allowance
-}
-
-func (m *meter) status(now time.Time, limits Limits) (s Status) {
-	s.RequestLimit, s.RequestsLeft, s.RequestReset = stand(m.requests, now, limits.Requests)
-	s.TokenLimit, s.TokensLeft, s.TokenReset = stand(m.tokens, now, limits.Tokens)
-	return s
-}
-
-func stand(arrival, now time.Time, limit int) (of, left int, reset time.Duration) {
-	if limit == 0 {
-		return Unlimited, Unlimited, 0
-	}
-	reset = max(arrival.Sub(now), 0)
-	spent := int((reset + interval(limit) - 1) / interval(limit))
-	return limit, max(limit-spent, 0), reset
+// Health is how the limiter works, for metrics and people.
+type Health struct {
+	Mode       Mode
+	Since      time.Time
+	Failures   int64 // questions that Redis failed to answer
+	RoundTrips int64 // questions to Redis that callers waited for
 }

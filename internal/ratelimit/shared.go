@@ -1,0 +1,62 @@
+package ratelimit
+
+import "context"
+
+// acquireShared asks Redis. ok is false where it has to be decided in process.
+func (l *Limiter) acquireShared(ctx context.Context, seen *circuit, c *Claim) (t Ticket, stands [3]standing, refused *Refused, ok bool) {
+	t.at, t.call = l.clock(), &call{id: l.redis.newID()}
+	for i, s := range c.Scopes {
+		if s.Limits != (Limits{}) {
+			t.call.scopes[i] = member{c.Tenant, s}
+		}
+	}
+	t.call.renewAt = t.at + l.redis.renew.Milliseconds()
+	stands, fits, ok := l.askShared(ctx, seen, toTake, t.call.id, c)
+	if !ok {
+		l.queue.forsake(t.call)
+		return Ticket{}, stands, nil, false
+	}
+	if !fits {
+		if refused = c.refusal(&stands); refused == nil {
+			refused = &Refused{Kind: Requests, RetryAfter: parallelWait} // the script and we disagree: it decides
+		}
+		return Ticket{}, stands, refused, true
+	}
+	for i := range c.Scopes {
+		if n := c.Scopes[i].Limits.tokens(); n > 0 {
+			t.held[i] = held{limit: n, tokens: c.asks(&c.Scopes[i]), debt: stands[i].tokens}
+		}
+	}
+	l.queue.began(t.call)
+	return t, stands, nil, true
+}
+
+// askShared makes the one round trip of a call, and takes along what Redis is still to be told of its scopes.
+func (l *Limiter) askShared(ctx context.Context, seen *circuit, purpose, id string, c *Claim) (stands [3]standing, fits, ok bool) {
+	q := l.redis.newQuestion(purpose, id, c.Tokens)
+	var carried [3]*news
+	for i, s := range c.Scopes {
+		if s.Limits == (Limits{}) {
+			continue
+		}
+		m := member{c.Tenant, s}
+		var tell correction
+		carried[i], _, tell = l.queue.take(m.key())
+		q.about(l.redis, m, tell)
+	}
+	a, trips, err := l.redis.ask(ctx, q)
+	l.roundTrips.Add(trips)
+	for _, n := range carried {
+		l.queue.release(n, err == nil)
+	}
+	if err != nil {
+		l.trip(seen, c.Tenant, err)
+		return stands, false, false
+	}
+	for i, s := range c.Scopes {
+		if s.Limits != (Limits{}) {
+			stands[i], a.stands = a.stands[0], a.stands[1:]
+		}
+	}
+	return stands, a.fits, true
+}
