@@ -77,3 +77,46 @@ func TestPublishedTermsNeverChange(t *testing.T) {
 		}
 	}
 }
+
+// What was used before there was a cache was served as it was billed, also in a month's partition.
+func TestUsageFromBeforeTheCacheWasServedAsItWasBilled(t *testing.T) {
+	db := storetest.Open(t).DB
+	ctx := context.Background()
+	downTo(t, db, 4)
+	for _, statement := range []string{
+		`CREATE TABLE usage_events_2026_10 PARTITION OF usage_events FOR VALUES FROM ('2026-10-01') TO ('2026-11-01')`,
+		`INSERT INTO usage_events (id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status, streamed, estimated,
+			input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros, latency_ms, first_byte_ms, request_id)
+			SELECT gen_random_uuid(), at::timestamptz, 1, 1, 1, 'm', 'e', 'ok', 200, false, false, 120, 0, 34, 0, 1, 1, 1, 'r'
+			FROM unnest(ARRAY['2026-10-05', '2031-01-01']) AS at`,
+		`INSERT INTO usage_hourly VALUES ('2026-10-05', 1, 1, 1, 'm', 1, 0, 120, 0, 34, 0, 1, 0)`,
+	} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := migrations.Up(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	var events, hours int
+	const query = `SELECT (SELECT count(*) FROM usage_events WHERE served_input = 120 AND served_output = 34 AND cache = 'bypass'),
+		(SELECT count(*) FROM usage_hourly WHERE served_input = 120 AND served_output = 34 AND cache_lookups = 0)`
+	if err := db.QueryRow(query).Scan(&events, &hours); err != nil || events != 2 || hours != 1 {
+		t.Errorf("%d events and %d hours (%v), want 2 and 1", events, hours, err)
+	}
+}
+
+// downTo undoes migrations until version is the newest.
+func downTo(t *testing.T, db *sql.DB, version int64) {
+	t.Helper()
+	ctx := context.Background()
+	states, err := migrations.Status(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(states) - 1; states[i].Version > version; i-- {
+		if err := migrations.Down(ctx, db); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
