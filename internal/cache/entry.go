@@ -63,7 +63,8 @@ func (c codec) pack(body []byte) (packed []byte, zipped bool) {
 
 func (c codec) unpack(packed []byte) ([]byte, error) { return c.out.DecodeAll(packed, nil) }
 
-// The form in which Redis keeps an entry: version, flags, then varints and counted strings, then the body.
+// The form in which Redis keeps an entry: version, flags, then varints (the last is the body's length) and counted
+// strings, then the body.
 const (
 	formVersion = 1
 	flagStream  = 1 << 0
@@ -85,7 +86,7 @@ func (c codec) marshal(e *Entry) []byte {
 		flags |= flagZipped
 	}
 	b := append(make([]byte, 0, len(body)+len(e.ContentType)+len(e.Model)+48), formVersion, flags)
-	for _, n := range []int64{e.StoredAt.UnixMilli(), e.Tokens.Input, e.Tokens.Cached, e.Tokens.Output, e.Tokens.Reasoning} {
+	for _, n := range []int64{e.StoredAt.UnixMilli(), e.Tokens.Input, e.Tokens.Cached, e.Tokens.Output, e.Tokens.Reasoning, int64(len(e.Body))} {
 		b = binary.AppendVarint(b, n)
 	}
 	for _, s := range []string{e.ContentType, e.Model} {
@@ -99,7 +100,7 @@ func (c codec) unmarshal(b []byte) (*Entry, error) {
 		return nil, errForm
 	}
 	flags, b := b[1], b[2:]
-	var numbers [5]int64
+	var numbers [6]int64
 	for i := range numbers {
 		n, size := binary.Varint(b)
 		if size <= 0 {
@@ -120,6 +121,9 @@ func (c codec) unmarshal(b []byte) (*Entry, error) {
 		if b, err = c.unpack(b); err != nil {
 			return nil, err
 		}
+	}
+	if int64(len(b)) != numbers[5] {
+		return nil, errForm
 	}
 	return &Entry{
 		Stream: flags&flagStream != 0, ContentType: texts[0], Model: texts[1], Body: b, StoredAt: time.UnixMilli(numbers[0]),

@@ -266,7 +266,7 @@ func TestCallersInARushMakeOneCall(t *testing.T) {
 		}
 	}
 	s := c.Stats()
-	if s.Flights != 0 || s.Stores != 50 || s.ByExact+s.Misses != 50*32 {
+	if s.Flights != 0 || s.Stores != 50 || s.ByExact+s.ByNormalised+s.Misses != 50*32 {
 		t.Errorf("%+v", s)
 	}
 }

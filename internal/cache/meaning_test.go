@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -10,13 +11,13 @@ import (
 // sameVector says of all texts that they are alike, so that only the rules of meaning decide.
 type sameVector struct {
 	name  string
-	calls int
+	calls atomic.Int64
 }
 
 func (e *sameVector) Name() string { return e.name }
 
 func (e *sameVector) Embed(context.Context, string) ([]float32, int64, error) {
-	e.calls++
+	e.calls.Add(1)
 	return []float32{3, 4}, 7, nil
 }
 

@@ -13,7 +13,7 @@ var negations = byName(map[string]string{
 	"nao":   "nao naum nn",
 	"never": "never nunca jamais jamas", "without": "without sem sin", "none": "none nenhum nenhuma nenhuns nenhumas ningun ninguno ninguna",
 	"nothing": "nothing nada", "nobody": "nobody ninguem nadie", "nor": "nor nem neither tampouco tampoco ni",
-	"no": "no nope", "except": "except exceto excepto salvo unless", "nicht": "nicht kein keine ne pas non senza",
+	"no": "no nope", "except": "except exceto excepto salvo unless", "nicht": "nicht kein keine pas non senza",
 })
 
 // portugueseWords are common in Portuguese, and words of neither English nor Spanish, nor in well-known names.

@@ -19,11 +19,14 @@ import (
 // {t42}:n:<generation>:<sum> another name of one. A generation is drawn by chance, never counted: should Redis forget
 // it, a count would begin anew and bring back what was purged.
 type redis struct {
-	client rueidis.Client
-	codec  codec
-	now    func() time.Time
-	fuse   *fuse
-	errors atomic.Int64
+	client  rueidis.Client
+	codec   codec
+	now     func() time.Time
+	fuse    *fuse
+	errors  atomic.Int64
+	refused atomic.Bool // it was said that Redis refuses something
+	// patience bounds every command of a call.
+	patience time.Duration
 
 	mu          sync.RWMutex
 	generations map[int64]uint64 // as last seen; every look-up checks it
@@ -38,7 +41,7 @@ const (
 )
 
 func newRedis(client rueidis.Client, codec codec, now func() time.Time, fuse *fuse) *redis {
-	return &redis{client: client, codec: codec, now: now, fuse: fuse, generations: map[int64]uint64{}}
+	return &redis{client: client, codec: codec, now: now, fuse: fuse, patience: redisPatience, generations: map[int64]uint64{}}
 }
 
 func prefix(tenant int64) string { return "{t" + strconv.FormatInt(tenant, 10) + "}:" }
@@ -54,7 +57,7 @@ func (r *redis) do(ctx context.Context, cmds ...rueidis.Completed) (results []ru
 	if !r.fuse.whole() {
 		return nil, false
 	}
-	limited, cancel := context.WithTimeout(ctx, redisPatience)
+	limited, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
 	if len(cmds) == 1 {
 		results = []rueidis.RedisResult{r.client.Do(limited, cmds[0])}
@@ -72,6 +75,9 @@ func (r *redis) do(ctx context.Context, cmds ...rueidis.Completed) (results []ru
 		if err := result.Error(); err != nil && !rueidis.IsRedisNil(err) {
 			r.errors.Add(1)
 			ok = false
+			if !r.refused.Swap(true) {
+				r.fuse.log.Warn("cache: refused", "part", r.fuse.part, "err", err)
+			}
 		}
 	}
 	return results, ok

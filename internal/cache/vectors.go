@@ -72,12 +72,8 @@ func (v *vectors) add(k key, tenant int64, p *point) {
 		v.buckets[k] = e
 	}
 	v.used.MoveToFront(e)
-	b := e.Value.(*bucket)
-	keep := b.points
-	if len(keep) >= maxBucket {
-		keep = keep[len(keep)-maxBucket+1:]
-	}
-	v.set(e, append(without(keep, func(o *point) bool { return o.target == p.target }), p))
+	points := append(without(e.Value.(*bucket).points, func(o *point) bool { return o.target == p.target }), p)
+	v.set(e, points[max(len(points)-maxBucket, 0):])
 	for v.bytes > v.max {
 		oldest := v.used.Back()
 		points := oldest.Value.(*bucket).points
