@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/fila-ia/filaia/internal/secret"
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
 
@@ -36,6 +37,15 @@ type Deps struct {
 	Keys      KeyStore
 	Dashboard DashboardStore
 	Portal    PortalStore
+
+	Providers   ProviderStore
+	Models      ModelStore
+	Rates       RateStore
+	Breakers    BreakerStore
+	CacheRules  CacheStore
+	Credentials *secret.Box // seals what providers are called with
+	Reach       Reach       // where providers are
+	Operations  Operations  // what runs in this process; nil: nothing does
 }
 
 // Panel is the browser side. It is safe for concurrent use.
@@ -50,6 +60,9 @@ type Panel struct {
 func New(d Deps) *Panel {
 	if d.PublicURL == nil {
 		d.PublicURL = &url.URL{}
+	}
+	if d.Operations == nil {
+		d.Operations = nothingRuns{}
 	}
 	p := &Panel{Deps: d, csrfKey: d.derive("csrf"), hub: newLiveHub(d.Log, d.Now)}
 	p.sessions = newSessionCookies(d.derive("session"), d.Sessions, p.secure())

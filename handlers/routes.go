@@ -31,5 +31,9 @@ func (p *Panel) Register(app *fiber.App) {
 	p.plans(team)
 	p.tenants(team)
 	p.keys(team)
+	p.providers(team)
+	p.models(team)
+	p.operations(team)
+	p.cache(team)
 	p.users(team)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/secret"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/store"
 	"github.com/fila-ia/filaia/store/storetest"
@@ -33,6 +34,9 @@ type site struct {
 	db    *sqlx.DB
 	log   *logBook
 	clock *clock
+
+	environment provided // of the provider that comes with the product
+	running     *running // what the panel is told of this process
 }
 
 const (
@@ -49,7 +53,7 @@ func newSite(t *testing.T) *site {
 func newSiteAt(t *testing.T, address string) *site {
 	t.Helper()
 	db := storetest.Open(t)
-	s := &site{db: db, log: &logBook{}, clock: &clock{at: time.Now().UTC().Truncate(time.Microsecond)}}
+	s := &site{db: db, log: &logBook{}, clock: &clock{at: time.Now().UTC().Truncate(time.Microsecond)}, running: &running{}}
 	s.store = store.New(db.DB, s.clock.now)
 	zone, err := time.LoadLocation("America/Sao_Paulo")
 	must(t, err)
@@ -60,6 +64,8 @@ func newSiteAt(t *testing.T, address string) *site {
 		Passwords: tenancy.NewPasswords(), Ping: s.store,
 		Sessions: s.store, SignIns: s.store, Setup: s.store, Accounts: s.store, Users: s.store,
 		Plans: s.store, Tenants: s.store, Keys: s.store, Dashboard: s.store, Portal: s.store.Portal(),
+		Providers: s.store, Models: s.store, Rates: s.store, Breakers: s.store, CacheRules: s.store,
+		Credentials: secret.New([32]byte{7}), Reach: s.reach, Operations: s.running,
 	})
 	s.app = fiber.New(fiber.Config{Immutable: true, DisableStartupMessage: true, ErrorHandler: s.Error})
 	s.Register(s.app)

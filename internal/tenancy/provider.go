@@ -106,7 +106,7 @@ func validAddress(text string) bool {
 
 func (l ProviderLimits) check(f *fault.Form) {
 	seconds := func(name string, d, least, most time.Duration) {
-		f.Check(d >= least && d <= most, name, "providers.error.duration", "min", least.String(), "max", most.String())
+		f.Check(d >= least && d <= most, name, "providers.error.duration", "min", least, "max", most)
 	}
 	seconds("connect", l.Connect, 100*time.Millisecond, time.Minute)
 	seconds("first_byte", l.FirstByte, time.Second, time.Hour)

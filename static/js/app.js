@@ -5,6 +5,8 @@
 //   data-copy=ID, data-copied      copy an element's text; what the button then says
 //   data-reveal=ID                 show or hide a password
 //   data-number=integer            group digits by threes when the field is left
+//   data-filter=ID                 shows only the children of that list whose data-text has what is typed
+//   data-check-shown=ID            ticks all boxes of that list that are shown
 //   data-form                      one submission at a time
 //   data-preference=theme          take effect at once, before the server has answered
 //   data-search                    focused by / and Ctrl-K
@@ -123,6 +125,23 @@
     e.target.value = digits.replace(/\B(?=(\d{3})+$)/g, mark);
   });
 
+  // ---- long lists of boxes
+  document.addEventListener("input", function (e) {
+    if (!e.target.matches("[data-filter]")) return;
+    var wanted = e.target.value.trim().toLowerCase();
+    Array.from(document.getElementById(e.target.dataset.filter).children).forEach(function (item) {
+      item.hidden = !item.dataset.text.toLowerCase().includes(wanted);
+    });
+  });
+  document.addEventListener("keydown", function (e) {
+    if (e.key === "Enter" && e.target.matches("[data-filter]")) e.preventDefault(); // it would send the form
+  });
+  document.addEventListener("click", function (e) {
+    var all = e.target.closest("[data-check-shown]");
+    if (!all) return;
+    document.querySelectorAll("#" + all.dataset.checkShown + " > :not([hidden]) input:not(:disabled)").forEach(function (box) { box.checked = true; });
+  });
+
   document.addEventListener("submit", function (e) {
     var form = e.target;
     if (e.defaultPrevented || !form.matches("[data-form]")) return;
@@ -200,7 +219,7 @@
 
   // ---- what has to be woken once it is on the page
   function wake(root) {
-    root.querySelectorAll("[data-copy], [data-reveal], [data-dismiss]").forEach(function (b) { b.hidden = false; });
+    root.querySelectorAll("[data-copy], [data-reveal], [data-dismiss], [data-check-shown]").forEach(function (b) { b.hidden = false; });
     root.querySelectorAll("[data-toast]:not([data-expires])").forEach(function (n) { n.dataset.expires = ""; expire(n); });
     root.querySelectorAll(".datatable .table-scroll, .datatable .table-scroll > table").forEach(function (box) { widths.observe(box); });
     root.querySelectorAll("dialog[data-secret]:not(:modal)").forEach(guard);

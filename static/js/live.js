@@ -2,6 +2,7 @@
 //   <div data-stream="URL">            what the stream keeps: its [data-part=NAME] are replaced by the event NAME (HTML),
 //                                      its charts redrawn by the event "tokens" (JSON, see charts.js)
 //   [data-stream-state]                says whether the page is up to date; data-live and data-lost are the words
+//   <div data-poll="URL" data-every="MS">  is replaced by the part of the page at URL, again and again
 //   <select data-submit-on-change>     sends its form at once
 // A hidden page keeps no connection: a browser has only six to a host. The event "signed-out" leads to the sign-in page.
 (function () {
@@ -23,21 +24,23 @@
     });
   }
 
-  // Text that someone is selecting stays until the next event; the link that has the focus keeps it.
+  // What tells a link or a button from the others.
+  function mark(element) { return element.getAttribute("href") || element.getAttribute("popovertarget"); }
+
+  // Text that someone is selecting stays until the next event; the link or menu button that has the focus keeps it.
   function replace(part, html) {
     var selection = window.getSelection();
     if (selection && !selection.isCollapsed && part.contains(selection.anchorNode)) return;
-    var focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    var scroller = part.querySelector(".table-scroll");
-    var left = scroller ? scroller.scrollLeft : 0;
+    var focused = part.contains(document.activeElement) ? mark(document.activeElement) : null;
+    var left = Array.from(part.querySelectorAll(".table-scroll"), function (s) { return s.scrollLeft; });
     part.innerHTML = html;
-    if (left) part.querySelector(".table-scroll").scrollLeft = left;
+    part.querySelectorAll(".table-scroll").forEach(function (s, i) { if (left[i]) s.scrollLeft = left[i]; });
     if (window.htmx) {
       window.htmx.process(part);
       window.htmx.trigger(part, "htmx:load"); // what other scripts attach to
     }
     if (focused) {
-      var again = Array.from(part.querySelectorAll("a")).find(function (a) { return a.getAttribute("href") === focused; });
+      var again = Array.from(part.querySelectorAll("a, button")).find(function (a) { return mark(a) === focused; });
       if (again) again.focus({ preventScroll: true });
     }
   }
@@ -86,14 +89,46 @@
     });
   }
 
+  // ---- parts that are asked for. Nothing changes under an open menu or question, nor on a hidden page.
+  var polls = new Map(); // element → timer
+  function poll(root) {
+    polls.forEach(function (timer, element) {
+      if (element.isConnected) return;
+      clearTimeout(timer);
+      polls.delete(element);
+    });
+    root.querySelectorAll("[data-poll]").forEach(function (element) {
+      if (!polls.has(element)) next(element, true);
+    });
+  }
+  function next(element, live) {
+    say(live);
+    polls.set(element, setTimeout(function () { ask(element); }, Number(element.dataset.every)));
+  }
+  function busy(element) { return document.hidden || element.querySelector("dialog[open], :popover-open"); }
+  function ask(element) {
+    if (!element.isConnected) { polls.delete(element); return; }
+    if (busy(element)) { next(element, true); return; }
+    fetch(element.dataset.poll, { headers: { "HX-Request": "true" } }).then(function (answer) {
+      if (answer.status === 401) { location.reload(); return null; } // the session ended: the page leads to sign-in
+      if (!answer.ok) throw new Error(answer.status);
+      return answer.text();
+    }).then(function (html) {
+      if (html === null) return;
+      if (!busy(element)) replace(element, html);
+      next(element, true);
+    }).catch(function () { next(element, false); });
+  }
+
   document.addEventListener("visibilitychange", function () {
     streams.forEach(function (stream, root) { if (document.hidden) close(stream); else open(root); });
   });
   window.addEventListener("pagehide", function () { streams.forEach(close); });
   window.addEventListener("pageshow", function (e) { if (e.persisted) streams.forEach(function (_, root) { open(root); }); });
-  document.addEventListener("htmx:load", function (e) { follow(e.target); });
+  document.addEventListener("htmx:load", function (e) { follow(e.target); poll(e.target); });
   document.addEventListener("change", function (e) {
     if (e.target.matches("[data-submit-on-change]")) e.target.form.requestSubmit();
   });
   follow(document);
+  poll(document);
 })();

@@ -73,6 +73,10 @@ func PanelNav(p i18n.Printer, u User) []Group {
 		}},
 		{Label: p.T("nav.group.platform"), Items: []Item{
 			{"keys", p.T("nav.keys"), "/keys", "key"},
+			{"providers", p.T("providers.title"), "/providers", "server"},
+			{"models", p.T("models.title"), "/models", "cpu"},
+			{"operations", p.T("operations.title"), "/operations", "activity"},
+			{"cache", p.T("cache.title"), "/cache", "bolt"},
 		}},
 	}
 	if u.Owner {

@@ -1,0 +1,267 @@
+package handlers
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/fila-ia/filaia/internal/breaker"
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/views/operations"
+)
+
+// Operations is what runs in this process beside the panel. It is asked every few seconds by every open page.
+type Operations interface {
+	// Providers tells how the breakers of each provider stand, by the provider's id.
+	Providers() map[int64]breaker.Snapshot
+	Limiter() LimiterState
+	Cache() CacheState
+	// PurgeCache forgets a tenant's answers, in every replica.
+	PurgeCache(ctx context.Context, tenantID int64) error
+}
+
+// LimiterState is where limits a minute and at once are counted.
+type LimiterState struct {
+	Shared bool      // in Redis, by all replicas together
+	Away   time.Time // since when Redis cannot be reached and each replica counts on its own; zero: it can
+}
+
+// CacheState is what the cache holds, and what it did since this process started.
+type CacheState struct {
+	Off           bool // there is none
+	Shared        bool // in Redis
+	Unhealthy     bool // Redis fails: calls go to the providers
+	Hits, Lookups int64
+	Entries       int64
+	Bytes, Limit  int64 // 0: not known
+}
+
+// nothingRuns stands in where a panel is served beside no gateway.
+type nothingRuns struct{}
+
+func (nothingRuns) Providers() map[int64]breaker.Snapshot   { return nil }
+func (nothingRuns) Limiter() LimiterState                   { return LimiterState{} }
+func (nothingRuns) Cache() CacheState                       { return CacheState{Off: true} }
+func (nothingRuns) PurgeCache(context.Context, int64) error { return nil }
+
+// BreakerStore is what operators decide about breakers, and what became of them.
+type BreakerStore interface {
+	BreakerForces(ctx context.Context) ([]tenancy.BreakerForce, error)
+	ForceBreaker(ctx context.Context, providerID int64, model, state string) error
+	BreakerChanges(ctx context.Context, providerID int64, limit int) ([]tenancy.BreakerChange, error)
+}
+
+// changesShown is how much of the breakers' history a page shows.
+const changesShown = 50
+
+// operations serves how the gateway stands, and a person's decisions about breakers.
+func (p *Panel) operations(r fiber.Router) {
+	r.Get("/operations", p.showOperations)
+	r.Post("/operations/breakers/:id/:act", p.forceBreaker)
+	r.Post("/operations/breakers/:id/:act/:model", p.forceBreaker)
+}
+
+func (p *Panel) showOperations(c *fiber.Ctx) error {
+	ctx, v := c.UserContext(), at(c)
+	houses, err := p.houses(ctx)
+	if err != nil {
+		return err
+	}
+	changes, err := p.Breakers.BreakerChanges(ctx, 0, changesShown)
+	if err != nil {
+		return err
+	}
+	m := operations.PageModel{
+		Frame: p.frame(c, v.Say.T("operations.title"), "operations"), MayEdit: v.User.Role.MayEdit(), Now: p.Now(), Changes: breakerChanges(changes),
+	}
+	limiter, cache := p.Operations.Limiter(), p.Operations.Cache()
+	m.Limiter = operations.Limiter{Shared: limiter.Shared, Away: limiter.Away}
+	m.Cache = operations.Cache{Hits: cache.Hits, Lookups: cache.Lookups, Entries: cache.Entries, Off: cache.Off}
+	for _, h := range houses {
+		m.Houses = append(m.Houses, h.model())
+	}
+	return p.render(c, operations.Page(m), operations.Live(m))
+}
+
+// house is a provider with its routes and how its breakers stand.
+type house struct {
+	tenancy.Provider
+	snap   breaker.Snapshot
+	routes []houseRoute
+	forces map[string]tenancy.BreakerForce // by the provider's name of the model; "" for all
+}
+
+type houseRoute struct {
+	model string
+	tenancy.Route
+}
+
+// houses puts together what the database and this process know of the providers.
+func (p *Panel) houses(ctx context.Context) ([]house, error) {
+	list, err := p.Providers.Providers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	models, err := p.Models.AllModels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	forces, err := p.Breakers.BreakerForces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snaps := p.Operations.Providers()
+	all := make([]house, len(list))
+	for i, provider := range list {
+		h := house{Provider: provider, snap: snaps[provider.ID], forces: map[string]tenancy.BreakerForce{}}
+		for _, m := range models {
+			for _, r := range m.Routes {
+				if r.ProviderID == provider.ID {
+					h.routes = append(h.routes, houseRoute{m.Name, r})
+				}
+			}
+		}
+		for _, f := range forces {
+			if f.ProviderID == provider.ID {
+				h.forces[f.Model] = f
+			}
+		}
+		all[i] = h
+	}
+	return all, nil
+}
+
+// breaker tells how the breaker of one of the provider's models stands; "" is all of them, which has no state of its own
+// but what a person decided.
+func (h *house) breaker(model string) operations.Breaker {
+	b := operations.Breaker{ProviderID: strconv.FormatInt(h.ID, 10), Provider: h.Name, Model: model}
+	for _, s := range h.snap.Models {
+		if s.Model == model && model != "" {
+			b.State, b.Since, b.FailurePercent, b.Calls, b.RetryIn = string(s.State), s.Since, s.FailurePercent, s.Calls, s.RetryIn
+		}
+	}
+	force, forced := h.forces[model]
+	if !forced && model != "" {
+		force, forced = h.forces[""]
+	}
+	if forced { // the database knows before this process does
+		b.State, b.ForcedBy, b.ForcedAt, b.RetryIn = force.State, force.Actor, force.At, 0
+		if b.Since.IsZero() {
+			b.Since = force.At
+		}
+	} else if b.State == operations.ForcedOpen || b.State == operations.ForcedClosed {
+		b.State = string(breaker.Closed)
+	}
+	return b
+}
+
+// stopped tells whether a breaker lets nothing through.
+func (h *house) stopped() bool {
+	if h.forces[""].State == operations.ForcedOpen {
+		return true
+	}
+	for _, name := range h.known() {
+		if state := h.breaker(name).State; state == string(breaker.Open) || state == operations.ForcedOpen {
+			return true
+		}
+	}
+	return false
+}
+
+// known names the models that were called in this process, or that a person decided about.
+func (h *house) known() []string {
+	var names []string
+	for _, s := range h.snap.Models {
+		names = append(names, s.Model)
+	}
+	for model := range h.forces {
+		if model != "" {
+			names = append(names, model)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// model is the house on the page of operations. Models that were not called yet are only counted: they may be hundreds.
+func (h *house) model() operations.House {
+	m := operations.House{
+		ID: strconv.FormatInt(h.ID, 10), Name: h.Name, Active: h.Active, Parallel: h.snap.Parallel, Cap: h.Limits.MaxParallel,
+		Waiting: h.snap.Waiting, ThrottledUntil: h.snap.ThrottledUntil, Forced: h.breaker(""),
+	}
+	names := h.known()
+	for _, name := range names {
+		m.Breakers = append(m.Breakers, h.breaker(name))
+	}
+	quiet := map[string]bool{}
+	for _, r := range h.routes {
+		if r.Active && !slices.Contains(names, r.UpstreamModel) {
+			quiet[r.UpstreamModel] = true
+		}
+	}
+	m.Quiet = len(quiet)
+	return m
+}
+
+func breakerChanges(list []tenancy.BreakerChange) []operations.Change {
+	changes := make([]operations.Change, len(list))
+	for i, one := range list {
+		changes[i] = operations.Change{
+			At: one.At, Provider: one.Provider, Model: one.Model, From: one.From, To: one.To, Reason: one.Reason,
+			FailurePercent: one.FailurePercent, Calls: one.Calls, Replica: one.Replica,
+		}
+	}
+	return changes
+}
+
+// forceBreaker carries out what a person decided: open, close, or auto for giving it back.
+func (p *Panel) forceBreaker(c *fiber.Ctx) error {
+	id, err := idParam(c, "id")
+	if err != nil {
+		return err
+	}
+	model, err := textParam(c, "model")
+	if err != nil {
+		return err
+	}
+	states := map[string]string{"open": operations.ForcedOpen, "close": operations.ForcedClosed, "auto": ""}
+	act := c.Params("act")
+	state, known := states[act]
+	if !known {
+		return fault.New(fault.NotFound, "problem.no_page")
+	}
+	provider, err := p.Providers.Provider(c.UserContext(), id)
+	if err != nil {
+		return err
+	}
+	if err := p.Breakers.ForceBreaker(c.UserContext(), id, model, state); err != nil {
+		return err
+	}
+	subject := model
+	if model == "" {
+		subject = at(c).Say.T("operations.all_models")
+	}
+	return p.done(c, p.backTo(c, "/operations"), "operations.done."+act, "model", subject, "provider", provider.Name)
+}
+
+// backTo is the page of this site from which a form was sent, or otherwise.
+func (p *Panel) backTo(c *fiber.Ctx, otherwise string) string {
+	if from := pathOf(c.Get(fiber.HeaderReferer)); c.Get(fiber.HeaderReferer) != "" && localPath(from) {
+		return from
+	}
+	return otherwise
+}
+
+// textParam reads a part of the path that may hold escaped slashes, such as a model's name; "" where it is not there.
+func textParam(c *fiber.Ctx, name string) (string, error) {
+	text, err := url.PathUnescape(c.Params(name))
+	if err != nil || len(text) > 300 {
+		return "", fault.New(fault.NotFound, "problem.no_page")
+	}
+	return text, nil
+}

@@ -1,0 +1,244 @@
+// Package operations draws how the gateway stands at this moment: the breakers of every provider, what changed lately,
+// the rate limiter and the cache.
+package operations
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/views/layout"
+	"github.com/fila-ia/filaia/views/ui"
+)
+
+// PageModel is the page at one moment.
+type PageModel struct {
+	Frame   layout.Model
+	MayEdit bool
+	Now     time.Time
+	Houses  []House
+	Changes []Change
+	Limiter Limiter
+	Cache   Cache
+}
+
+// House is a provider with its breakers.
+type House struct {
+	ID             string
+	Name           string
+	Active         bool
+	Parallel, Cap  int // calls on their way, and how many there may be; 0: no cap
+	Waiting        int
+	ThrottledUntil time.Time // zero: the provider asked for no pause
+	Breakers       []Breaker // those worth a line
+	Quiet          int       // further models that were not called yet
+	Forced         Breaker   // of all models; its State is "" where nobody forced them
+}
+
+// stopped counts the breakers that let nothing through.
+func (h House) stopped() int {
+	n := 0
+	for _, b := range h.Breakers {
+		if b.stops() {
+			n++
+		}
+	}
+	return n
+}
+
+// Breaker is the breaker of one model at one provider; Model is "" for all of the provider's.
+type Breaker struct {
+	ProviderID     string
+	Provider       string
+	Model          string
+	State          string // closed, half_open, open, forced_open, forced_closed; "" where none was called yet
+	Since          time.Time
+	FailurePercent int
+	Calls          int // in the window
+	RetryIn        time.Duration
+	ForcedBy       string
+	ForcedAt       time.Time
+}
+
+// Others stands for all models beyond the number that have a breaker of their own.
+const Others = "*"
+
+// The states that a person decides.
+const (
+	ForcedOpen   = "forced_open"
+	ForcedClosed = "forced_closed"
+)
+
+func (b Breaker) state() string {
+	if b.State == "" {
+		return "closed"
+	}
+	return b.State
+}
+
+func (b Breaker) forced() bool { return b.State == ForcedOpen || b.State == ForcedClosed }
+
+func (b Breaker) stops() bool { return b.State == "open" || b.State == ForcedOpen }
+
+// Tone colours a breaker's state.
+func Tone(state string) ui.Tone {
+	switch state {
+	case "open", ForcedOpen:
+		return ui.Bad
+	case "half_open", ForcedClosed:
+		return ui.Warn
+	case "":
+		return ui.Neutral
+	}
+	return ui.OK
+}
+
+// Word names a breaker's state.
+func Word(p i18n.Printer, state string) string {
+	if state == "" {
+		state = "closed"
+	}
+	return p.T("operations.state." + state)
+}
+
+// id names the breaker in the page; a model's name may hold anything but spaces.
+func (b Breaker) id() string { return b.ProviderID + "-" + url.PathEscape(b.Model) }
+
+func (b Breaker) action(act string) string {
+	path := "/operations/breakers/" + b.ProviderID + "/" + act
+	if b.Model != "" {
+		path += "/" + url.PathEscape(b.Model)
+	}
+	return path
+}
+
+// subject is what a person would call it: the model, or all of them.
+func (b Breaker) subject(p i18n.Printer) string {
+	switch b.Model {
+	case "":
+		return p.T("operations.all_models")
+	case Others:
+		return p.T("operations.other_models")
+	}
+	return b.Model
+}
+
+func (b Breaker) menu(p i18n.Printer) []ui.MenuItem {
+	var items []ui.MenuItem
+	if b.State != ForcedOpen {
+		items = append(items, ui.MenuItem{Label: p.T("operations.open"), Icon: "plug-connected-x", Opens: "open-" + b.id(), Danger: true})
+	}
+	if b.State != ForcedClosed {
+		items = append(items, ui.MenuItem{Label: p.T("operations.close"), Icon: "plug-connected", Opens: "close-" + b.id()})
+	}
+	if b.forced() {
+		items = append(items, ui.MenuItem{Label: p.T("operations.auto"), Icon: "refresh", Opens: "auto-" + b.id()})
+	}
+	return items
+}
+
+// Change is one change of a breaker's state.
+type Change struct {
+	At             time.Time
+	Provider       string
+	Model          string
+	From, To       string
+	Reason         string
+	FailurePercent int
+	Calls          int
+	Replica        string
+}
+
+// why tells a change's reason in words; a word that is not known is shown as it is.
+func (c Change) why(p i18n.Printer) string {
+	key := "operations.reason." + c.Reason
+	if text := p.T(key, "percent", c.FailurePercent, "n", c.Calls); text != key {
+		return text
+	}
+	return c.Reason
+}
+
+// Limiter is how limits a minute and at once are counted.
+type Limiter struct {
+	Shared bool      // over Redis, by all replicas together
+	Away   time.Time // since when Redis cannot be reached; zero: it can
+}
+
+func (l Limiter) value(p i18n.Printer) string {
+	switch {
+	case !l.Away.IsZero():
+		return p.T("operations.limiter.away")
+	case l.Shared:
+		return p.T("operations.limiter.shared")
+	}
+	return p.T("operations.limiter.local")
+}
+
+func (l Limiter) note(p i18n.Printer, now time.Time) string {
+	switch {
+	case !l.Away.IsZero():
+		return p.T("operations.limiter.away_note", "since", p.Relative(l.Away, now))
+	case l.Shared:
+		return p.T("operations.limiter.shared_note")
+	}
+	return p.T("operations.limiter.local_note")
+}
+
+// Cache is what this process knows of the cache since it started.
+type Cache struct {
+	Hits, Lookups int64
+	Entries       int64
+	Off           bool // there is none
+}
+
+func (c Cache) rate(p i18n.Printer) string {
+	if c.Off || c.Lookups == 0 {
+		return "–"
+	}
+	return p.Percent(float64(c.Hits) / float64(c.Lookups))
+}
+
+func (c Cache) note(p i18n.Printer) string {
+	switch {
+	case c.Off:
+		return p.T("operations.cache.off")
+	case c.Lookups == 0:
+		return p.T("operations.cache.none")
+	}
+	return p.T("operations.cache.note", "hits", p.Compact(c.Hits), "lookups", p.Compact(c.Lookups))
+}
+
+func (m PageModel) breakers() (all, stopped int) {
+	for _, h := range m.Houses {
+		all += len(h.Breakers) + h.Quiet
+		stopped += h.stopped()
+	}
+	return all, stopped
+}
+
+func (m PageModel) working() int {
+	n := 0
+	for _, h := range m.Houses {
+		if h.Active && h.stopped() == 0 && h.ThrottledUntil.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+func (m PageModel) active() int {
+	n := 0
+	for _, h := range m.Houses {
+		if h.Active {
+			n++
+		}
+	}
+	return n
+}
+
+func (m PageModel) underWay() (calls, waiting int) {
+	for _, h := range m.Houses {
+		calls, waiting = calls+h.Parallel, waiting+h.Waiting
+	}
+	return calls, waiting
+}
