@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/rueidis"
 
+	"github.com/fila-ia/filaia/internal/cache"
 	"github.com/fila-ia/filaia/internal/config"
 	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/ledger"
-	"github.com/fila-ia/filaia/internal/openaitest"
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/ratelimit"
-	"github.com/fila-ia/filaia/internal/upstream"
+	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/store"
 )
 
@@ -27,12 +29,16 @@ type core struct {
 	gate     *gateway.Gateway
 	ledger   *ledger.Ledger
 	quota    *quota.Manager
-	provider *upstream.Client
+	refusals *gateway.RefusalBook
+	breakers *breakerLog
+	houses   *connector
+	redis    rueidis.Client // nil: limits and cache are in process
+	store    *store.Store
 	replica  string
 }
 
 // openCore recovers what an earlier life of this data folder left, and makes the gateway.
-func openCore(ctx context.Context, cfg config.Config, db *database, provider *upstream.Client, log *slog.Logger) (*core, error) {
+func openCore(ctx context.Context, cfg config.Config, db *database, log *slog.Logger) (*core, error) {
 	replica, err := replicaName(cfg.DataDir)
 	if err != nil {
 		return nil, err
@@ -50,19 +56,59 @@ func openCore(ctx context.Context, cfg config.Config, db *database, provider *up
 	if err != nil {
 		return nil, fmt.Errorf("FILAIA_DATA_DIR: %w; each server needs a folder of its own, which it may write", err)
 	}
-	c := &core{ledger: spool, quota: manager, provider: provider, replica: replica}
+	c := &core{
+		ledger: spool, quota: manager, replica: replica, store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),
+		refusals: gateway.NewRefusalBook(refusalStore{db.Store, db.Store.Portal()}, log),
+	}
 	if err := c.recover(ctx, leases, log); err != nil {
 		return nil, errors.Join(err, spool.Close())
 	}
 	recovered = true
-	c.gate = &gateway.Gateway{
-		Callers: gateway.NewCallers(db, time.Now), Models: gateway.NewModels(db), Quota: manager,
-		Rates: ratelimit.New(time.Now), Ledger: spool, Upstream: provider, Log: log, Now: time.Now, AbortDrain: cfg.AbortDrain,
-	}
-	if err := c.gate.Models.Reload(ctx); err != nil {
+	if err := c.openGate(ctx, cfg, log); err != nil {
 		return nil, errors.Join(err, spool.Close())
 	}
 	return c, nil
+}
+
+// refusalStore writes refusals with the program's rights and reads them with the tenant's.
+type refusalStore struct {
+	*store.Store
+	portal store.Portal
+}
+
+func (r refusalStore) OwnRefusal(ctx context.Context, tenantID int64, id uuid.UUID) (tenancy.Refusal, error) {
+	return r.portal.OwnRefusal(ctx, tenantID, id)
+}
+
+// openGate makes the gateway and reads the models.
+func (c *core) openGate(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
+	if c.redis, err = openRedis(cfg.RedisURL, log); err != nil {
+		return err
+	}
+	answers, err := cache.New(cache.Options{Redis: c.redis, Now: time.Now, Log: log})
+	if err != nil {
+		return fmt.Errorf("open the cache: %w", err)
+	}
+	c.gate = &gateway.Gateway{
+		Callers: gateway.NewCallers(c.store, time.Now), Models: gateway.NewModels(c.store, c.houses.connect, c.breakers.add, log),
+		Quota: c.quota, Rates: ratelimit.New(ratelimit.Options{Now: time.Now, Redis: c.redis, Log: log}), Cache: answers,
+		Ledger: c.ledger, Refusals: c.refusals, Responses: c.store, Log: log, Now: time.Now, AbortDrain: cfg.AbortDrain,
+	}
+	c.gate.LookCost = func(tokens int64) money.Micros { return c.houses.embedding.cost(tokens) }
+	return c.reload(ctx)
+}
+
+// reload reads models, providers and the cache's settings again.
+func (c *core) reload(ctx context.Context) error {
+	if err := c.gate.Models.Reload(ctx); err != nil {
+		return err
+	}
+	settings, err := c.store.CacheSettings(ctx)
+	if err != nil {
+		return fmt.Errorf("read the cache's settings: %w", err)
+	}
+	c.houses.embedding.use(ctx, settings, c.gate, c.houses)
+	return nil
 }
 
 // recover commits the spool first and then frees the leases: what was used must be drawn from them before.
@@ -83,7 +129,7 @@ const cutTime = 10 * time.Second
 
 // cut breaks off the calls that are still under way, and waits until what they delivered is recorded.
 func (c *core) cut(log *slog.Logger) {
-	c.provider.Abort()
+	c.gate.Models.Abort()
 	ctx, cancel := context.WithTimeout(context.Background(), cutTime)
 	defer cancel()
 	if err := c.gate.Wait(ctx); err != nil {
@@ -108,6 +154,10 @@ func (c *core) close(log *slog.Logger) {
 	if err := c.ledger.Close(); err != nil {
 		log.Error("close the spool", "error", err)
 	}
+	if c.redis != nil {
+		c.redis.Close()
+	}
+	c.houses.close()
 }
 
 // replicaName names this replica for as long as its data folder lives.
@@ -126,23 +176,4 @@ func replicaName(dir string) (string, error) {
 		return "", fmt.Errorf("FILAIA_DATA_DIR: %s cannot be written; give a folder that this user may write", path)
 	}
 	return name, nil
-}
-
-// openProvider gives the provider: the configured one, or the simulator where none is.
-func openProvider(cfg config.Config, log *slog.Logger) (*upstream.Client, func(), error) {
-	options, stop := upstream.Options{BaseURL: cfg.OpenAIURL, APIKey: cfg.OpenAIKey}, func() {}
-	if cfg.Simulated() {
-		simulator, err := openaitest.New(openaitest.Simulator())
-		if err != nil {
-			return nil, nil, fmt.Errorf("start the simulator: %w", err)
-		}
-		log.Warn("no provider is configured: the built-in simulator answers; set OPENAI_API_KEY to call OpenAI")
-		options, stop = upstream.Options{BaseURL: simulator.URL(), APIKey: "simulator"}, func() { simulator.Close() }
-	}
-	client, err := upstream.New(options)
-	if err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("OPENAI_BASE_URL: %w", err)
-	}
-	return client, func() { client.Close(); stop() }, nil
 }

@@ -92,12 +92,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	if err := prepare(ctx, db.Store); err != nil {
 		return err
 	}
-	provider, closeProvider, err := openProvider(cfg, log)
-	if err != nil {
-		return err
-	}
-	defer closeProvider()
-	core, err := openCore(ctx, cfg, db, provider, log)
+	core, err := openCore(ctx, cfg, db, log)
 	if err != nil {
 		return err
 	}
@@ -114,6 +109,10 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	workers.Go(func() error { return core.ledger.Run(working) })
 	workers.Go(func() error { return core.quota.Run(working) })
 	workers.Go(func() error { return core.gate.Run(working) })
+	workers.Go(func() error { return core.gate.Rates.Run(working) })
+	workers.Go(func() error { return core.gate.Cache.Run(working) })
+	workers.Go(func() error { return core.refusals.Run(working) })
+	workers.Go(func() error { return core.breakers.Run(working) })
 	workers.Go(func() error { return listenChanges(working, db, core, site, log) })
 	workers.Go(func() error { return site.panel.Run(working) })
 	if db.local != nil {

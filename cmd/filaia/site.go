@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -28,6 +29,7 @@ const formLimit = 1 << 20
 // site is everything that answers HTTP.
 type site struct {
 	app   *fiber.App
+	api   *v1.API
 	panel *handlers.Panel
 }
 
@@ -38,8 +40,10 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		Passwords: tenancy.NewPasswords(), Ping: db.Store, Simulated: cfg.Simulated(),
 		Sessions: db.Store, SignIns: db.Store, Setup: db.Store, Accounts: db.Store, Users: db.Store, Plans: db.Store, Tenants: db.Store, Keys: db.Store,
 		Dashboard: db.Store, Portal: db.Store.Portal(),
+		Providers: db.Store, Models: db.Store, Rates: db.Store, Breakers: db.Store, CacheRules: db.Store,
+		Credentials: c.houses.box, Reach: c.houses.reach, Operations: operations{c},
 	})
-	api := v1.New(c.gate, log)
+	api := v1.New(c.gate, cfg.PublicURL, log)
 	app := fiber.New(fiber.Config{
 		AppName:               "FILA-IA",
 		Immutable:             true, // Fiber's memory is reused; pages may keep what they read
@@ -53,6 +57,8 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		TrustedProxies:          []string{"127.0.0.1", "::1"},
 		ProxyHeader:             "X-Real-Ip",
 		EnableIPValidation:      true,
+		// Forms of files pass as they came; the server would take them apart.
+		DisablePreParseMultipartForm: true,
 		// No WriteTimeout: it would cover a whole stream.
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
 			if strings.HasPrefix(c.Path(), v1.Prefix+"/") {
@@ -69,14 +75,22 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 	}
 	api.Register(app)
 	panel.Register(app)
-	return &site{app: app, panel: panel}
+	return &site{app: app, api: api, panel: panel}
 }
 
 // stop lets calls under way end, and cuts those that take too long.
 func (s *site) stop(c *core, log *slog.Logger) {
 	s.panel.Close() // live pages would hold their connections for ever
-	if err := s.app.ShutdownWithTimeout(shutdownTime); err != nil {
-		log.Warn("cutting calls that did not end in time", "seconds", shutdownTime.Seconds())
+	err := s.app.ShutdownWithTimeout(shutdownTime)
+	ended := make(chan struct{})
+	go func() { s.api.Close(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(cutTime):
+		err = errors.Join(err, errors.New("responses in the background did not end"))
+	}
+	if err != nil {
+		log.Warn("cutting calls that did not end in time", "seconds", shutdownTime.Seconds(), "error", err)
 		c.cut(log)
 	}
 }
@@ -85,7 +99,7 @@ func (s *site) stop(c *core, log *slog.Logger) {
 func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	models, reloading := make(chan struct{}, 1), sync.WaitGroup{}
-	reloading.Go(func() { reloadModels(ctx, models, c.gate.Models.Reload, log) })
+	reloading.Go(func() { reloadModels(ctx, models, c.reload, log) })
 	defer reloading.Wait()
 	defer stop()
 	return store.Listen(ctx, db.dsn, store.Changes{
@@ -157,6 +171,9 @@ func upkeep(ctx context.Context, s *store.Store, log *slog.Logger) error {
 			"sweep minutes":   func() error { _, err := s.SweepMinutes(ctx); return err },
 			"reap leases":     func() error { return s.ReapLeases(ctx) },
 			"sweep sessions":  func() error { _, err := s.SweepSessions(ctx); return err },
+			"sweep refusals":  func() error { _, err := s.SweepRefusals(ctx); return err },
+			"sweep responses": func() error { _, err := s.SweepResponses(ctx); return err },
+			"sweep breakers":  func() error { _, err := s.SweepBreakerChanges(ctx); return err },
 		} {
 			if err := job(); err != nil && ctx.Err() == nil {
 				log.Error("upkeep failed", "job", name, "error", err)

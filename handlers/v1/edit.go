@@ -1,43 +1,63 @@
 package v1
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 
 	"github.com/tidwall/sjson"
+
+	"github.com/fila-ia/filaia/internal/gateway"
 )
 
-// forProvider gives the body to send: the caller's bytes, with two things added where they are needed. The usage
-// figure is always asked for in a stream, and an answer is cut where its hold ends.
-func (b *chatBody) forProvider(maxOutput int64) []byte {
-	body := b.raw
-	if b.stream && !b.includeUsage {
-		if b.seen&fieldStreamOptions != 0 {
-			body = edited(body, "stream_options.include_usage", "true")
-		} else {
-			body = inserted(body, `"stream_options":{"include_usage":true}`)
-		}
+// message makes what to send to a provider that knows the model by this name: the caller's bytes, with what is needed
+// changed. The usage figure is always asked for in a stream, and an answer is cut where its hold ends.
+func (b *body) message(maxOutput int64) func(upstreamModel string) *gateway.Message {
+	if b.boundary != "" {
+		return b.multipartMessage
 	}
-	if maxOutput > 0 {
-		limit := strconv.FormatInt(maxOutput, 10)
-		if b.seen&fieldMaxCompletionTokens != 0 {
-			body = edited(body, "max_completion_tokens", limit)
-		} else {
-			body = inserted(body, `"max_completion_tokens":`+limit)
+	raw := b.metered(maxOutput)
+	return func(upstreamModel string) *gateway.Message {
+		m := &gateway.Message{Path: b.wire.path, Model: upstreamModel, Body: raw}
+		switch name := func() string { q, _ := json.Marshal(upstreamModel); return string(q) }; {
+		case b.seen&fieldModel == 0:
+			m.Body = inserted(raw, `"model":`+name())
+		case upstreamModel != b.model:
+			m.Body = edited(raw, "model", name())
 		}
+		return m
 	}
-	return body
 }
 
-// inserted adds a member as the first of a JSON object that has others; the rest of the bytes stay as they are.
-func inserted(body []byte, member string) []byte {
-	for i, c := range body {
-		if c == '{' {
-			out := make([]byte, 0, len(body)+len(member)+1)
-			out = append(append(out, body[:i+1]...), member...)
-			return append(append(out, ','), body[i+1:]...)
+func (b *body) metered(maxOutput int64) []byte {
+	raw := b.raw
+	if b.wire.usageOption && b.stream && !b.includeUsage {
+		if b.seen&fieldStreamOptions != 0 {
+			raw = edited(raw, "stream_options.include_usage", "true")
+		} else {
+			raw = inserted(raw, `"stream_options":{"include_usage":true}`)
 		}
 	}
-	return body
+	if maxOutput > 0 && b.wire.cut != "" {
+		limit := strconv.FormatInt(maxOutput, 10)
+		if b.seen&b.wire.cutField != 0 {
+			raw = edited(raw, b.wire.cut, limit)
+		} else {
+			raw = inserted(raw, `"`+b.wire.cut+`":`+limit)
+		}
+	}
+	return raw
+}
+
+// inserted adds a member as the first of a JSON object; the rest of the bytes stay as they are.
+func inserted(body []byte, member string) []byte {
+	at := bytes.IndexByte(body, '{') + 1
+	out := make([]byte, 0, len(body)+len(member)+1)
+	out = append(append(out, body[:at]...), member...)
+	if rest := bytes.TrimSpace(body[at:]); len(rest) > 0 && rest[0] != '}' {
+		out = append(out, ',')
+	}
+	return append(out, body[at:]...)
 }
 
 // edited replaces one member that is there.

@@ -68,6 +68,7 @@ func (p *problem) body() []byte {
 // answerError writes any error in OpenAI's shape; what is no problem and no refusal is a 500 without its text.
 func (a *API) answerError(r *request, err error) {
 	p := asProblem(err)
+	a.tellWhy(r, err, p)
 	res := &r.Response
 	res.ResetBody()
 	if r.caller != nil {
@@ -123,8 +124,11 @@ func refused(r *gateway.Refusal) *problem {
 	case gateway.ProviderTimeout:
 		p.status, p.kind, p.code = fiber.StatusGatewayTimeout, "server_error", "request_timeout"
 		p.message = "The model's provider took too long to answer."
-	default: // NotRecordable, DatabaseAway, ProviderAway
-		p.status, p.kind, p.code, p.retry = fiber.StatusServiceUnavailable, "service_unavailable_error", "server_is_overloaded", time.Second
+	case gateway.UnknownResponse:
+		p.status, p.code = fiber.StatusNotFound, ""
+		p.message = fmt.Sprintf("Response with id '%s' not found.", r.Subject)
+	default: // NotRecordable, DatabaseAway, ProviderAway, ProviderBusy
+		p.status, p.kind, p.code, p.retry = fiber.StatusServiceUnavailable, "service_unavailable_error", "server_is_overloaded", max(r.RetryAfter, time.Second)
 		p.message = "The service is temporarily unavailable. Please retry."
 	}
 	return p
@@ -133,16 +137,26 @@ func refused(r *gateway.Refusal) *problem {
 func rateRefused(p *problem, r *ratelimit.Refused) {
 	p.status, p.code, p.retry = fiber.StatusTooManyRequests, "rate_limit_exceeded", r.RetryAfter
 	p.kind = "requests"
+	unit := "requests per minute"
 	switch r.Kind {
-	case ratelimit.Requests:
-		p.message = fmt.Sprintf("Rate limit reached: your plan allows %d requests per minute.", r.Limit)
 	case ratelimit.Tokens:
-		p.kind = "tokens"
-		p.message = fmt.Sprintf("Rate limit reached: your plan allows %d tokens per minute.", r.Limit)
+		p.kind, unit = "tokens", "tokens per minute"
 	case ratelimit.Parallel:
-		p.message = fmt.Sprintf("Rate limit reached: your plan allows %d parallel calls.", r.Limit)
+		unit = "parallel calls"
 	}
-	p.message += fmt.Sprintf(" Please try again in %s.", r.RetryAfter.Round(time.Millisecond))
+	p.message = fmt.Sprintf("Rate limit reached: your %s allows %d %s. Please try again in %s.", holder(r.Scope), r.Limit, unit,
+		r.RetryAfter.Round(time.Millisecond))
+}
+
+// holder names who a limit belongs to.
+func holder(scope ratelimit.ScopeKind) string {
+	switch scope {
+	case ratelimit.Key:
+		return "API key"
+	case ratelimit.Tenant:
+		return "account"
+	}
+	return "plan"
 }
 
 func quotaRefused(p *problem, r *gateway.Refusal) {

@@ -65,6 +65,13 @@ func TestProviderFaults(t *testing.T) {
 					t.Errorf("recorded %+v", r)
 				}
 				s.unheld()
+				if c.behaviour.Status == 429 { // nobody asks before the provider wants to be asked
+					a := s.post(chatBody(mode.extra))
+					if a.status != 503 || a.header.Get("Retry-After") != "7" || s.provider.Stats().Requests != 1 {
+						t.Errorf("the next call: %d %v %q", a.status, a.header, a.body)
+					}
+					return
+				}
 				// The next call is none the worse for it.
 				if a := s.post(chatBody(mode.extra)); a.status != 200 || errorType(a.body) != "" {
 					t.Errorf("the next call: %d %q", a.status, a.body)

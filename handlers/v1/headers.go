@@ -8,6 +8,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/quota"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
 // setStanding tells how the caller's rates and quota stand.
@@ -26,6 +27,21 @@ func setStanding(h *fasthttp.ResponseHeader, s gateway.Standing) {
 func setQuotaLeft(h *fasthttp.ResponseHeader, left quota.Pair) {
 	setInt(h, "X-Fila-Quota-Remaining-Input", left.In)
 	setInt(h, "X-Fila-Quota-Remaining-Output", left.Out)
+}
+
+// cacheHeader tells what the cache had to do with an answer.
+const cacheHeader = "X-Fila-Cache"
+
+// setCached tells it, and how old the answer is.
+func setCached(h *fasthttp.ResponseHeader, call *gateway.Call) {
+	how, age := call.Cached()
+	if how == usage.CacheBypass {
+		return
+	}
+	h.Set(cacheHeader, how.String())
+	if how == usage.CacheHit {
+		setInt(h, fasthttp.HeaderAge, int64(age.Seconds()))
+	}
 }
 
 func setInt(h *fasthttp.ResponseHeader, name string, n int64) {

@@ -215,7 +215,7 @@ func TestCallsThatAreCutAreRecordedAsTheyStand(t *testing.T) {
 			t.Fatal("the whole call never came")
 		}
 	}
-	s.client.Abort()
+	s.gate.Models.Abort()
 	rest, err := io.ReadAll(stream)
 	s.must(err)
 	for _, body := range []string{(<-whole).body, string(rest)} {

@@ -10,18 +10,49 @@ import (
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// chatUsage reads a usage object of chat completions; false where there is none. Cached and reasoning tokens are
-// parts, not additions.
-func chatUsage(u gjson.Result) (t usage.Tokens, reported bool) {
+// meter reads what a call used from its answer, whole or as its events go by.
+type meter struct {
+	body     *body
+	text     []byte // what the model has said, to be counted only where the provider does not say how much it was
+	tokens   usage.Tokens
+	object   string // the id of a response that the provider has stored
+	reported bool   // the provider told its usage, and has said nothing since
+	final    bool   // it told it at the end
+	finishes int    // choices that told why they ended
+	failed   bool   // the provider sent an error
+	done     bool   // the last event has come
+	pending  bool   // a response that is made in the background
+}
+
+func newMeter(b *body) meter { return meter{body: b} }
+
+// used gives the tokens: the provider's figure, or ours where it has none.
+func (m *meter) used() (t usage.Tokens, estimated bool) {
+	if m.reported || m.body.wire.byRequest || m.body.wire.endpoint == "embeddings" && m.failed {
+		return m.tokens, false
+	}
+	t.Input = m.body.wire.count(m.body)
+	if m.body.wire.output == nil {
+		t.Output = int64(tokenizer.Count(m.body.model, string(m.text)))
+	}
+	return t, true
+}
+
+// sound tells whether the answer may be given again.
+func (m *meter) sound() bool { return !m.failed }
+
+// readUsage reads a usage object in chat's or in the Responses' words; false where it tells no tokens. Cached and
+// reasoning tokens are parts, not additions.
+func readUsage(u gjson.Result) (t usage.Tokens, reported bool) {
 	u.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
-		case "prompt_tokens":
+		case "prompt_tokens", "input_tokens":
 			t.Input, reported = value.Int(), true
-		case "completion_tokens":
+		case "completion_tokens", "output_tokens":
 			t.Output = value.Int()
-		case "prompt_tokens_details":
+		case "prompt_tokens_details", "input_tokens_details":
 			t.Cached = value.Get("cached_tokens").Int()
-		case "completion_tokens_details":
+		case "completion_tokens_details", "output_tokens_details":
 			t.Reasoning = value.Get("reasoning_tokens").Int()
 		}
 		return true
@@ -29,35 +60,57 @@ func chatUsage(u gjson.Result) (t usage.Tokens, reported bool) {
 	return t, reported
 }
 
-// wholeUsage gives a whole answer's tokens: the provider's figure, or ours where it has none.
-func wholeUsage(answer []byte, body *chatBody) (tokens usage.Tokens, estimated bool) {
-	root := gjson.Parse(unsafe.String(unsafe.SliceData(answer), len(answer)))
-	if tokens, ok := chatUsage(root.Get("usage")); ok {
-		return tokens, false
-	}
-	var text delivered
-	root.Get("choices").ForEach(func(_, choice gjson.Result) bool {
-		text.add(choice.Get("message"))
-		return true
-	})
-	return text.count(body), true
+// parsed reads JSON in place.
+func parsed(json []byte) gjson.Result {
+	return gjson.Parse(unsafe.String(unsafe.SliceData(json), len(json)))
 }
 
-// delivered gathers what a model has said, to be counted only where the provider does not say how much it was.
-type delivered struct{ text []byte }
+// whole reads an answer in one piece.
+func (m *meter) whole(answer []byte) { m.answer(parsed(answer)) }
 
-// add appends the text of a message or of a chunk's delta.
-func (d *delivered) add(message gjson.Result) {
+// answer reads an object that is a whole answer, or the response that an event tells of.
+func (m *meter) answer(root gjson.Result) {
+	root.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "usage":
+			if tokens, ok := readUsage(value); ok {
+				m.tokens, m.reported = tokens, true
+			}
+		case "choices":
+			value.ForEach(func(_, choice gjson.Result) bool {
+				m.said(choice.Get("message"))
+				m.said(choice)
+				return true
+			})
+		case "output":
+			value.ForEach(func(_, item gjson.Result) bool {
+				m.item(item)
+				return true
+			})
+		case "id":
+			if m.body.wire.endpoint == "responses" && !m.body.forgotten {
+				m.object = value.String()
+			}
+		case "status":
+			m.pending = value.Str == "queued" || value.Str == "in_progress"
+			m.failed = m.failed || value.Str == "failed"
+		}
+		return true
+	})
+}
+
+// said gathers the text of a message, of a chunk's delta or of a completion's choice.
+func (m *meter) said(message gjson.Result) {
 	message.ForEach(func(key, value gjson.Result) bool {
 		switch key.Str {
-		case "content", "refusal", "reasoning_content", "reasoning":
+		case "content", "refusal", "reasoning_content", "reasoning", "text":
 			if value.Type == gjson.String {
-				d.text = append(d.text, value.String()...)
+				m.text = append(m.text, value.String()...)
 			}
 		case "tool_calls":
 			value.ForEach(func(_, call gjson.Result) bool {
-				d.text = append(d.text, call.Get("function.name").String()...)
-				d.text = append(d.text, call.Get("function.arguments").String()...)
+				m.text = append(m.text, call.Get("function.name").String()...)
+				m.text = append(m.text, call.Get("function.arguments").String()...)
 				return true
 			})
 		}
@@ -65,23 +118,14 @@ func (d *delivered) add(message gjson.Result) {
 	})
 }
 
-// count gives the tokens by the tokenizer: an estimate.
-func (d *delivered) count(body *chatBody) usage.Tokens {
-	return usage.Tokens{
-		Input:  int64(tokenizer.CountChat(body.raw)),
-		Output: int64(tokenizer.Count(body.model, string(d.text))),
-	}
-}
-
-// meter watches the events of a chat stream go by.
-type meter struct {
-	delivered
-	tokens   usage.Tokens
-	reported bool // the provider told its usage, and has said nothing since
-	final    bool // it told it at the end, with no choices
-	finishes int  // choices that told why they ended
-	failed   bool // the provider sent an error
-	done     bool // [DONE] came
+// item gathers the text of an item of a response.
+func (m *meter) item(item gjson.Result) {
+	m.text = append(m.text, item.Get("name").String()...)
+	m.text = append(m.text, item.Get("arguments").String()...)
+	item.Get("content").ForEach(func(_, part gjson.Result) bool {
+		m.said(part)
+		return true
+	})
 }
 
 var (
@@ -89,41 +133,72 @@ var (
 	doneMark  = []byte("[DONE]")
 )
 
-// watch reads one event, with its blank line; strip tells that it carries nothing but the usage.
-func (m *meter) watch(event []byte) (strip bool) {
+// watch reads one event, with its blank line. strip tells that it carries nothing but the usage of a chat; hold that
+// it may be the last, which waits for the record.
+func (m *meter) watch(event []byte) (strip, hold bool) {
 	data, ok := eventData(event)
 	if !ok {
-		return false
+		return false, false
 	}
 	if bytes.Equal(data, doneMark) {
 		m.done = true
-		return false
+		return false, true
 	}
-	chunk := gjson.Parse(unsafe.String(unsafe.SliceData(data), len(data)))
-	choices, before, told := 0, len(m.text), false
+	chunk := parsed(data)
+	choices, before, told, last := 0, len(m.text), false, false
 	chunk.ForEach(func(key, value gjson.Result) bool {
 		switch {
 		case key.Str == "choices" && value.IsArray():
 			value.ForEach(func(_, choice gjson.Result) bool {
 				choices++
-				m.add(choice.Get("delta"))
+				m.said(choice.Get("delta"))
+				m.said(choice)
 				if choice.Get("finish_reason").Type == gjson.String {
 					m.finishes++
 				}
 				return true
 			})
 		case key.Str == "usage":
-			if tokens, ok := chatUsage(value); ok {
+			if tokens, ok := readUsage(value); ok {
 				m.tokens, told = tokens, true
 			}
 		case key.Str == "error":
-			m.failed = value.IsObject()
+			m.failed = m.failed || value.IsObject()
+		case key.Str == "type":
+			last = m.typed(value.Str, chunk)
 		}
 		return true
 	})
-	m.final = told && choices == 0
-	m.reported = told || m.reported && len(m.text) == before
-	return m.final
+	m.final = told && choices == 0 || last
+	m.reported = told || m.reported && (last || len(m.text) == before)
+	return told && choices == 0 && m.body.wire.usageOption, last
+}
+
+// typed reads an event that tells its type: those of responses, images and sounds. It tells whether it may be the last.
+func (m *meter) typed(kind string, chunk gjson.Result) (last bool) {
+	switch kind {
+	case "response.output_text.delta", "response.refusal.delta", "response.function_call_arguments.delta",
+		"response.reasoning_text.delta", "response.reasoning_summary_text.delta":
+		m.text = append(m.text, chunk.Get("delta").String()...)
+	case "response.created":
+		if !m.body.forgotten {
+			m.object = chunk.Get("response.id").String()
+		}
+	case "response.completed", "response.incomplete", "response.failed", "response.cancelled":
+		m.text, m.reported = m.text[:0], false // the response has it all
+		m.answer(chunk.Get("response"))
+		m.failed = m.failed || kind == "response.failed"
+		m.done = true
+		return true
+	case "error":
+		m.failed = true
+	case "image_generation.completed", "image_edit.completed":
+		return true // of several images each has its own
+	case "transcript.text.done", "speech.audio.done":
+		m.done = true
+		return true
+	}
+	return false
 }
 
 // eventData gives the data of an event of one data line, which is all that OpenAI's streams have.

@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
 
 	v1 "github.com/fila-ia/filaia/handlers/v1"
+	"github.com/fila-ia/filaia/internal/breaker"
+	"github.com/fila-ia/filaia/internal/cache"
 	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/ledger"
 	"github.com/fila-ia/filaia/internal/money"
@@ -38,7 +41,7 @@ type site struct {
 	ledger   *ledger.Ledger
 	gate     *gateway.Gateway
 	provider *openaitest.Server
-	client   *upstream.Client
+	answers  *cache.Cache
 	tenant   tenancy.Tenant
 	keyID    int64
 	key      string
@@ -61,6 +64,7 @@ func (s *site) logged() string {
 
 const (
 	providerKey = "sk-canary-operator-credential"
+	portalURL   = "https://painel.example"
 	bodyLimit   = 1 << 20
 )
 
@@ -73,10 +77,6 @@ func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
 	s.provider, err = openaitest.New(o)
 	s.must(err)
 	t.Cleanup(s.provider.Close)
-	s.client, err = upstream.New(upstream.Options{BaseURL: s.provider.URL(), APIKey: providerKey})
-	s.must(err)
-	t.Cleanup(s.client.Close)
-
 	manager := quota.NewManager(s.store.Leases("test"), log, time.Now)
 	s.ledger, err = ledger.Open(t.TempDir(), ledger.Options{Sink: s.store.UsageCommitter("test", manager.Uncovered), Log: log})
 	s.must(err)
@@ -94,14 +94,55 @@ func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
 			t.Error(err)
 		}
 	})
+	s.answers, err = cache.New(cache.Options{Now: time.Now, Log: log})
+	s.must(err)
+	refusals := gateway.NewRefusalBook(refusalStore{s.store, s.store.Portal()}, log)
 	s.gate = &gateway.Gateway{
-		Callers: gateway.NewCallers(s.store, time.Now), Models: gateway.NewModels(s.store), Quota: manager, Rates: ratelimit.New(time.Now),
-		Ledger: s.ledger, Upstream: s.client, Log: log, Now: time.Now, AbortDrain: 2 * time.Second,
+		Callers: gateway.NewCallers(s.store, time.Now), Models: gateway.NewModels(s.store, s.connect, func(breaker.Change) {}, log), Quota: manager,
+		Rates: ratelimit.New(ratelimit.Options{}), Cache: s.answers, Ledger: s.ledger, Refusals: refusals, Responses: s.store,
+		Log: log, Now: time.Now, AbortDrain: 2 * time.Second,
 	}
-	s.must(s.gate.Models.Reload(ctx))
+	writing, written := context.WithCancel(ctx)
+	wrote := make(chan error, 1)
+	go func() { wrote <- refusals.Run(writing) }()
+	t.Cleanup(func() { written(); <-wrote })
+	s.retries(0)
 	s.customer(terms)
-	s.listen(v1.New(s.gate, log))
+	s.listen(v1.New(s.gate, portalURL, log))
 	return s
+}
+
+// refusalStore writes refusals with the program's rights and reads them with the tenant's.
+type refusalStore struct {
+	*store.Store
+	portal store.Portal
+}
+
+func (r refusalStore) OwnRefusal(ctx context.Context, tenantID int64, id uuid.UUID) (tenancy.Refusal, error) {
+	return r.portal.OwnRefusal(ctx, tenantID, id)
+}
+
+// connect reaches every provider without an address of its own where the site's is.
+func (s *site) connect(p tenancy.Provider) (gateway.Upstream, error) {
+	if p.BaseURL == "" {
+		p.BaseURL = s.provider.URL()
+	}
+	return upstream.New(upstream.Options{Kind: p.Kind, BaseURL: p.BaseURL, APIKey: providerKey, APIVersion: p.APIVersion, Idle: p.Limits.Idle, FirstByte: p.Limits.FirstByte})
+}
+
+// retries sets how often a call is tried again: most tests want to see the provider's one answer.
+func (s *site) retries(n int) {
+	s.t.Helper()
+	s.exec(`UPDATE providers SET retries = $1`, n)
+	s.reload()
+}
+
+func (s *site) reload() { s.t.Helper(); s.must(s.gate.Models.Reload(context.Background())) }
+
+func (s *site) exec(query string, args ...any) {
+	s.t.Helper()
+	_, err := s.store.DB().Exec(query, args...)
+	s.must(err)
 }
 
 func (s *site) must(err error) {
@@ -124,7 +165,7 @@ func (s *site) customer(terms tenancy.Terms) {
 
 func (s *site) listen(api *v1.API) {
 	app := fiber.New(fiber.Config{
-		Immutable: true, DisableStartupMessage: true, BodyLimit: bodyLimit,
+		Immutable: true, DisableStartupMessage: true, BodyLimit: bodyLimit, DisablePreParseMultipartForm: true,
 		ErrorHandler: func(c *fiber.Ctx, err error) error { return api.FiberError(c, err) },
 	})
 	api.Register(app)

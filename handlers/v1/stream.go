@@ -17,48 +17,40 @@ import (
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// streamChat relays an answer that comes in pieces.
-func (a *API) streamChat(r *request, call *gateway.Call, body *chatBody) error {
+// stream relays an answer that comes in pieces.
+func (a *API) stream(r *request, call *gateway.Call, b *body) error {
 	// Not the request's context: the provider is read on for a while after the client has gone.
 	ctx, cancel := context.WithCancel(context.Background())
-	answer, err := a.gate.Upstream.Stream(ctx, "/chat/completions", body.forProvider(call.MaxOutput))
+	answer, err := call.Stream(ctx, b.message(call.MaxOutput))
 	if err != nil {
 		cancel()
 		return a.failed(call, err)
 	}
-	if answer.Status() != fiber.StatusOK {
+	kind := answer.Header("Content-Type")
+	if answer.Status() != fiber.StatusOK || strings.HasPrefix(kind, fiber.MIMEApplicationJSON) {
 		defer cancel()
 		defer answer.Close()
-		return a.wholeInsteadOfStream(r, call, body, answer)
+		return a.wholeInsteadOfStream(r, call, b, answer)
 	}
-	if strings.HasPrefix(answer.Header("Content-Type"), fiber.MIMEApplicationJSON) {
-		defer cancel()
-		defer answer.Close()
-		return a.wholeInsteadOfStream(r, call, body, answer)
-	}
-	passHeaders(&r.Response.Header, answer.Header)
-	setProcessing(&r.Response.Header, call.Elapsed())
-	r.Response.Header.SetContentType(contentType(answer.Header("Content-Type"), "text/event-stream; charset=utf-8"))
-	r.Response.Header.Set("Cache-Control", "no-cache")
-	r.Response.Header.Set("X-Accel-Buffering", "no") // proxies in front must not hold pieces back
+	h := &r.Response.Header
+	setCached(h, call)
+	passHeaders(h, answer.Header)
+	setProcessing(h, call.Elapsed())
+	h.SetContentType(contentType(kind, "text/event-stream; charset=utf-8"))
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // proxies in front must not hold pieces back
 	r.line.deferred = true
+	b = b.retained()
 	rl := &relay{
-		a: a, call: call, body: body.retained(), answer: answer, cancel: cancel, providerID: answer.Header("X-Request-Id"),
-		line: r.line,
+		a: a, call: call, body: b, answer: answer, cancel: cancel, providerID: answer.Header("X-Request-Id"),
+		line: r.line, meter: newMeter(b), binary: !strings.HasPrefix(kind, "text/event-stream") && b.wire.endpoint == "audio.speech",
 	}
 	r.Response.SetBodyStream(rl, -1)
 	return nil
 }
 
-// retained copies what a stream still needs after its request's memory is reused.
-func (b *chatBody) retained() *chatBody {
-	c := *b
-	c.raw = bytes.Clone(b.raw)
-	return &c
-}
-
 // wholeInsteadOfStream passes an answer that came in one piece although a stream was asked for.
-func (a *API) wholeInsteadOfStream(r *request, call *gateway.Call, body *chatBody, answer gateway.StreamAnswer) error {
+func (a *API) wholeInsteadOfStream(r *request, call *gateway.Call, body *body, answer gateway.StreamAnswer) error {
 	const maxAnswer = 64 << 20
 	text, err := io.ReadAll(io.LimitReader(answer, maxAnswer))
 	if err != nil {
@@ -72,15 +64,17 @@ func (a *API) wholeInsteadOfStream(r *request, call *gateway.Call, body *chatBod
 type relay struct {
 	a          *API
 	call       *gateway.Call
-	body       *chatBody
+	body       *body
 	answer     gateway.StreamAnswer
 	cancel     context.CancelFunc
 	providerID string
 	line       *line
 
 	meter     meter
+	binary    bool   // no events: bytes of a sound
 	in        []byte // read from the provider, not yet a whole event
 	out       []byte // to be given to the server
+	held      []byte // what may be the end, which waits for the record
 	firstByte time.Duration
 	recorded  bool
 	ended     bool
@@ -138,9 +132,13 @@ func (s *relay) pull(emit bool) (over bool, err error) {
 	return s.meter.done || err != nil, err
 }
 
-// events takes whole events from in. What follows [DONE] is not relayed.
+// events takes whole events from in. What follows the last one is not relayed.
 func (s *relay) events(emit bool) {
 	s.out = s.out[:0]
+	if s.binary {
+		s.pieces(emit)
+		return
+	}
 	rest := s.in
 	for !s.meter.done {
 		end := eventEnd(rest)
@@ -149,13 +147,28 @@ func (s *relay) events(emit bool) {
 		}
 		event := rest[:end]
 		rest = rest[end:]
-		strip := s.meter.watch(event) && !s.body.includeUsage
-		// The last event waits for the record; see finish.
-		if emit && !strip && !s.meter.done {
+		strip, hold := s.meter.watch(event)
+		if !emit || strip && !s.body.includeUsage {
+			continue
+		}
+		s.out = append(s.out, s.held...)
+		s.held = s.held[:0]
+		if hold {
+			s.held = append(s.held, event...)
+		} else {
 			s.out = append(s.out, event...)
 		}
 	}
 	s.in = append(s.in[:0], rest...)
+}
+
+// pieces takes what has come of a sound, and holds the newest back.
+func (s *relay) pieces(emit bool) {
+	if emit && len(s.in) > 0 {
+		s.out = append(s.out, s.held...)
+		s.held = append(s.held[:0], s.in...)
+	}
+	s.in = s.in[:0]
 }
 
 // eventEnd is the length of the first whole event, or -1. Events end with a blank line.
@@ -179,7 +192,7 @@ func eventEnd(b []byte) int {
 // finish records the call and then lets its end pass.
 func (s *relay) finish(err error) {
 	s.ended = true
-	complete := s.meter.done || errors.Is(err, io.EOF) && (s.meter.final || int64(s.meter.finishes) >= s.body.choices)
+	complete := s.meter.done || errors.Is(err, io.EOF) && s.sufficient()
 	status := usage.OK
 	if !complete || s.meter.failed {
 		status = usage.Failed
@@ -189,7 +202,10 @@ func (s *relay) finish(err error) {
 		return
 	}
 	if complete {
-		s.out = append(s.out, "data: [DONE]\n\n"...)
+		s.out = append(s.out, s.held...)
+		if !s.meter.done {
+			s.out = append(s.out, s.body.wire.closing...)
+		}
 		return
 	}
 	if !s.meter.failed { // else the provider's own error has passed
@@ -199,6 +215,11 @@ func (s *relay) finish(err error) {
 		s.line.err = err
 		s.out = append(s.out, streamError(err)...)
 	}
+}
+
+// sufficient tells whether an answer that ends without a mark is whole.
+func (s *relay) sufficient() bool {
+	return s.binary || s.meter.final || s.body.wire.usageOption && int64(s.meter.finishes) >= s.body.choices
 }
 
 // streamError is an error after the first byte: an event, then the end, never a false finish_reason.
@@ -213,10 +234,11 @@ func (s *relay) record(status usage.Status) error {
 		return nil
 	}
 	s.recorded = true
-	o := gateway.Outcome{Status: status, HTTPStatus: fiber.StatusOK, Tokens: s.meter.tokens, ProviderID: s.providerID, FirstByte: s.firstByte}
-	if !s.meter.reported {
-		o.Tokens, o.Estimated = s.meter.count(s.body), true
+	o := gateway.Outcome{
+		Status: status, HTTPStatus: fiber.StatusOK, ProviderID: s.providerID, FirstByte: s.firstByte,
+		Object: s.meter.object, Complete: status == usage.OK && s.meter.sound(),
 	}
+	o.Tokens, o.Estimated = s.meter.used()
 	return s.call.Finish(o)
 }
 
@@ -226,11 +248,11 @@ func (s *relay) Close() (err error) {
 	defer s.survive(&err)
 	if !s.ended {
 		s.ended = true
-		deadline := time.AfterFunc(s.a.gate.AbortDrain, s.cancel)
+		stop := s.drainFor(s.a.gate.AbortDrain)
 		for over := false; !over && !s.meter.final; {
 			over, _ = s.pull(false)
 		}
-		deadline.Stop()
+		stop()
 		if err := s.record(usage.Aborted); err != nil {
 			s.line.err = err
 		}
@@ -244,4 +266,26 @@ func (s *relay) Close() (err error) {
 	s.cancel()
 	s.a.write(s.line, fiber.StatusOK)
 	return err
+}
+
+// drainFor breaks the provider's answer off after d, unless others wait for it as well.
+func (s *relay) drainFor(d time.Duration) (stop func()) {
+	ended := make(chan struct{})
+	go func() {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-timer.C:
+			}
+			if !s.call.Shared() {
+				s.cancel()
+				return
+			}
+			timer.Reset(time.Second)
+		}
+	}()
+	return func() { close(ended) }
 }

@@ -23,12 +23,14 @@ import (
 type API struct {
 	gate     *gateway.Gateway
 	log      *slog.Logger
+	portal   string        // where people read why a call was refused; the request's id follows
 	counting chan struct{} // a place for each text that may be counted at once
+	polls    polls         // of responses that are made in the background
 }
 
-// New makes the API over a gateway.
-func New(gate *gateway.Gateway, log *slog.Logger) *API {
-	return &API{gate: gate, log: log, counting: make(chan struct{}, 2)}
+// New makes the API over a gateway. publicURL is where people reach the portal.
+func New(gate *gateway.Gateway, publicURL string, log *slog.Logger) *API {
+	return &API{gate: gate, log: log, portal: publicURL + "/portal/refusals/", counting: make(chan struct{}, 2), polls: newPolls()}
 }
 
 // strangerLimit is the largest body that is read of somebody without a working key.
@@ -51,7 +53,14 @@ const Prefix = "/v1"
 
 // Register adds the routes. They must come before the panel's middleware, which a call does not need.
 func (a *API) Register(app *fiber.App) {
-	app.Post(Prefix+"/chat/completions", a.handle(a.chat))
+	for _, w := range wires() {
+		app.Post(Prefix+w.path, a.handle(a.proxy(w)))
+	}
+	app.Get(Prefix+"/responses/:id", a.handle(a.getResponse))
+	app.Delete(Prefix+"/responses/:id", a.handle(a.deleteResponse))
+	app.Post(Prefix+"/responses/:id/cancel", a.handle(a.cancelResponse))
+	app.Get(Prefix+"/responses/:id/input_items", a.handle(a.listInputItems))
+	app.Get(Prefix+"/refusals/:id", a.handle(a.getRefusal))
 	app.Get(Prefix+"/models", a.handle(a.listModels))
 	app.Get(Prefix+"/models/*", a.handle(a.getModel)) // names may hold slashes
 	app.Use(Prefix, a.handle(a.unknown))
@@ -60,15 +69,18 @@ func (a *API) Register(app *fiber.App) {
 // request is one HTTP request on its way.
 type request struct {
 	*fasthttp.RequestCtx
-	id     gateway.ID
-	caller *tenancy.Caller
-	line   *line
+	id       gateway.ID
+	caller   *tenancy.Caller
+	endpoint string // of a call, and its model: what a refusal tells
+	model    string
+	line     *line
 }
 
 func (a *API) newRequest(c *fiber.Ctx) *request {
 	id := gateway.NewID()
 	r := &request{RequestCtx: c.Context(), id: id, line: &line{id: id.String(), method: c.Method(), path: safePath(c.Path()), start: a.gate.Now()}}
 	r.Response.Header.Set("X-Request-Id", r.line.id)
+	r.Response.Header.Set(cacheHeader, usage.CacheBypass.String())
 	return r
 }
 

@@ -23,6 +23,7 @@ type Config struct {
 	Listen      string         // host:port
 	DataDir     string         // absolute
 	DatabaseURL string         // empty: the private PostgreSQL in DataDir
+	RedisURL    string         // empty: limits and cache are kept in process
 	SecretKey   []byte         // 32 bytes
 	PublicURL   string         // how browsers and callers reach us, without a slash at the end
 	OpenAIKey   string         // empty: the built-in simulator answers
@@ -42,6 +43,7 @@ func Load(getenv func(string) string) (Config, error) {
 		Listen:      e.address("FILAIA_LISTEN", "127.0.0.1:8080"),
 		DataDir:     e.folder("FILAIA_DATA_DIR", "./data"),
 		DatabaseURL: e.database("DATABASE_URL"),
+		RedisURL:    e.redis("REDIS_URL"),
 		OpenAIKey:   e.text("OPENAI_API_KEY", ""),
 		OpenAIURL:   e.web("OPENAI_BASE_URL", DefaultOpenAIURL),
 		TimeZone:    e.zone("FILAIA_TIME_ZONE", "America/Sao_Paulo"),
@@ -122,6 +124,17 @@ func (e *env) database(name string) string {
 	}
 	if u, err := url.Parse(value); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		e.fail(name, redacted(value), "postgres://user:password@host:port/database")
+	}
+	return value
+}
+
+func (e *env) redis(name string) string {
+	value := e.text(name, "")
+	if value == "" {
+		return ""
+	}
+	if u, err := url.Parse(value); err != nil || u.Host == "" || u.Scheme != "redis" && u.Scheme != "rediss" {
+		e.fail(name, redacted(value), "redis://user:password@host:port/0, or rediss:// for TLS; further nodes of a cluster as ?addr=host:port")
 	}
 	return value
 }

@@ -25,18 +25,29 @@ type Request struct {
 	ExactInput func() int64
 	MaxOutput  int64 // per choice; 0 where the caller set no limit
 	Choices    int64 // at least 1
+	// LeastOutput is the smallest limit of a choice that the provider accepts; 0: any.
+	LeastOutput int64
+	// OutputBound is the most that a choice can take where neither caller nor model set the limit; negative: there is no output.
+	OutputBound int64
+	// ByRequest: a model without a price for its tokens takes none.
+	ByRequest bool
+	// Question asks the cache; nil: the call bypasses it.
+	Question *Question
 }
 
 // Call is an admitted call: its tokens are held and it is in the ledger. Exactly one Finish ends it.
 type Call struct {
 	g      *Gateway
 	event  usage.Event
-	model  *tenancy.Model
+	offer  *offer
+	route  *route // of the last attempt; nil: no provider was asked
 	hold   quota.Hold
 	ticket ratelimit.Ticket
+	policy tenancy.CachePolicy
 	start  time.Time
 
 	finished bool
+	fromElsewhere
 
 	// MaxOutput, where not 0, is the output per choice that the provider must be limited to.
 	MaxOutput int64
@@ -71,37 +82,60 @@ const bytesPerToken = 4
 // with a refusal. After a refusal nothing is held.
 func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Request) (*Call, Standing, error) {
 	standing := Standing{QuotaReset: caller.PeriodEndsAt}
-	model, err := g.Models.Find(caller, r.Model)
+	offer, err := g.Models.find(caller, r.Model)
 	if err != nil {
 		return nil, standing, err
 	}
-	ticket, rates, err := g.Rates.Acquire(caller.SubscriptionID, limitsOf(caller), r.InputBound/bytesPerToken+r.MaxOutput*r.Choices)
+	ticket, rates, err := g.Rates.Acquire(ctx, claimOf(caller, r.InputBound/bytesPerToken+max(r.MaxOutput, 0)*r.Choices))
 	standing.Rates = rates
 	if err != nil {
-		refusal := &Refusal{Reason: RateLimited}
-		errors.As(err, &refusal.Rate)
-		return nil, standing, refusal
+		return nil, standing, rateRefusal(err)
 	}
-	hold, maxOutput, err := g.hold(ctx, caller, model, r)
+	c := g.newCall(id, caller, offer, r)
+	c.ticket = ticket
+	if entry := c.look(ctx); entry != nil {
+		err = c.fromCache(ctx, caller, entry)
+	} else {
+		err = c.open(ctx, caller, r)
+	}
 	if err != nil {
 		ticket.Done(0)
 		return nil, standing, err
 	}
-	standing.QuotaLeft = hold.Remaining()
-	sec, nsec := id.Time().UnixTime()
-	c := &Call{
-		g: g, model: model, hold: hold, ticket: ticket, start: g.Now(), MaxOutput: maxOutput, Standing: standing,
-		event: usage.Event{
-			ID: id.UUID, CreatedAt: time.Unix(sec, nsec).UTC(), TenantID: caller.TenantID, KeyID: caller.KeyID,
-			PeriodID: caller.PeriodID, Model: model.Name, Endpoint: r.Endpoint, Streamed: r.Stream, Held: caller.Hard(), RequestID: id.String(),
-		},
-	}
-	if err := g.Ledger.Begin(&c.event); err != nil {
-		c.release()
-		return nil, standing, &Refusal{Reason: NotRecordable, Cause: err}
-	}
+	standing.QuotaLeft = c.hold.Remaining()
+	c.Standing = standing
 	g.inFlight.Add(1)
 	return c, standing, nil
+}
+
+func rateRefusal(err error) error {
+	refusal := &Refusal{Reason: RateLimited}
+	errors.As(err, &refusal.Rate)
+	return refusal
+}
+
+func (g *Gateway) newCall(id ID, caller *tenancy.Caller, offer *offer, r Request) *Call {
+	sec, nsec := id.Time().UnixTime()
+	return &Call{
+		g: g, offer: offer, policy: caller.Cache, start: g.Now(), fromElsewhere: fromElsewhere{question: r.Question},
+		event: usage.Event{
+			ID: id.UUID, CreatedAt: time.Unix(sec, nsec).UTC(), TenantID: caller.TenantID, KeyID: caller.KeyID,
+			PeriodID: caller.PeriodID, Model: offer.Name, Endpoint: r.Endpoint, Streamed: r.Stream, Held: caller.Hard(), RequestID: id.String(),
+		},
+	}
+}
+
+// open holds the tokens of a call that a provider will answer, and writes it to the ledger.
+func (c *Call) open(ctx context.Context, caller *tenancy.Caller, r Request) (err error) {
+	if c.hold, c.MaxOutput, err = c.g.hold(ctx, caller, &c.offer.Model, r); err != nil {
+		return err
+	}
+	if err := c.g.Ledger.Begin(&c.event); err != nil {
+		c.hold.Settle(quota.Pair{})
+		return &Refusal{Reason: NotRecordable, Cause: err}
+	}
+	c.join()
+	return nil
 }
 
 // hold reserves the call's tokens. maxOutput is what each choice must be cut at where the model alone would not stop
@@ -111,13 +145,20 @@ func (g *Gateway) hold(ctx context.Context, caller *tenancy.Caller, model *tenan
 		return g.Quota.Count(ctx, caller.PeriodID), 0, nil
 	}
 	want := quota.Want{In: r.InputBound, ExactIn: r.ExactInput, Out: r.MaxOutput * r.Choices}
-	if r.MaxOutput == 0 {
+	switch {
+	case r.ByRequest && model.Price.Input == 0 && model.Price.Output == 0:
+		want = quota.Want{}
+	case r.OutputBound < 0:
+		want.Out = 0
+	case r.OutputBound > 0:
+		want.Out = r.OutputBound * r.Choices
+	case r.MaxOutput == 0:
 		want.Out, want.Elastic = model.MaxOutputTokens*r.Choices, true
 	}
 	h, err = g.Quota.Reserve(ctx, caller.PeriodID, want)
-	if err == nil && want.Elastic && h.Held.Out < r.Choices {
+	if least := max(r.LeastOutput, 1) * r.Choices; err == nil && want.Elastic && h.Held.Out < least {
 		h.Settle(quota.Pair{})
-		err = &quota.Exhausted{Asked: quota.Pair{In: want.In, Out: r.Choices}, Remaining: h.Remaining()}
+		err = &quota.Exhausted{Asked: quota.Pair{In: want.In, Out: least}, Remaining: h.Remaining()}
 	}
 	if err == nil {
 		if want.Elastic && h.Held.Out < want.Out {
@@ -125,6 +166,11 @@ func (g *Gateway) hold(ctx context.Context, caller *tenancy.Caller, model *tenan
 		}
 		return h, maxOutput, nil
 	}
+	return quota.Hold{}, 0, quotaRefusal(err, caller)
+}
+
+// quotaRefusal tells a quota that is used up from one that cannot be asked for.
+func quotaRefusal(err error, caller *tenancy.Caller) error {
 	refusal := &Refusal{Reason: DatabaseAway, Resets: caller.PeriodEndsAt, Cause: err}
 	if errors.As(err, &refusal.Quota) {
 		refusal.Reason, refusal.Cause = QuotaExhausted, nil
@@ -132,7 +178,7 @@ func (g *Gateway) hold(ctx context.Context, caller *tenancy.Caller, model *tenan
 			refusal.Reason = QuotaBusy
 		}
 	}
-	return quota.Hold{}, 0, refusal
+	return refusal
 }
 
 // Outcome is how a call ended.
@@ -142,7 +188,10 @@ type Outcome struct {
 	Tokens     usage.Tokens
 	Estimated  bool
 	ProviderID string
+	Object     string        // the id of a response that the provider has stored
 	FirstByte  time.Duration // 0: with the rest
+	// Complete tells that the answer is whole and sound: only then may it be given again.
+	Complete bool
 }
 
 // maxTokens is more than any call can use: what a broken provider reports must not break the sums.
@@ -157,12 +206,9 @@ func (c *Call) Finish(o Outcome) error {
 	c.finished = true
 	defer c.g.inFlight.Done()
 	e := &c.event
-	t := o.Tokens
-	// Providers that break the rule that cached and reasoning tokens are subsets must not break the ledger.
-	t.Input, t.Output = min(max(t.Input, 0), maxTokens), min(max(t.Output, 0), maxTokens)
-	t.Cached, t.Reasoning = min(max(t.Cached, 0), t.Input), min(max(t.Reasoning, 0), t.Output)
-	e.Status, e.HTTPStatus, e.Tokens, e.Estimated, e.ProviderID = o.Status, o.HTTPStatus, t, o.Estimated, o.ProviderID
-	e.CostUSD = c.model.Cost(t.Input, t.Cached, t.Output)
+	t := sound(o.Tokens)
+	e.Status, e.HTTPStatus, e.Estimated, e.ProviderID, e.Object = o.Status, o.HTTPStatus, o.Estimated, o.ProviderID, o.Object
+	c.settleCost(t)
 	elapsed := c.g.Now().Sub(c.start)
 	e.LatencyMS, e.FirstByteMS = elapsed.Milliseconds(), elapsed.Milliseconds()
 	if o.FirstByte > 0 {
@@ -170,8 +216,12 @@ func (c *Call) Finish(o Outcome) error {
 	}
 	err := c.g.Ledger.Finish(e)
 	// Settled even when the record failed: the provider has counted the tokens whether or not we could.
-	c.hold.Settle(quota.Pair{In: t.Input, Out: t.Output})
+	c.hold.Settle(quota.Pair{In: e.Tokens.Input, Out: e.Tokens.Output})
 	c.ticket.Done(t.Input + t.Output)
+	if o.Object != "" {
+		c.g.recent.add(StoredResponse{ID: o.Object, TenantID: e.TenantID, Provider: e.Provider, Model: e.Model, Tokens: t.Input + t.Output})
+	}
+	c.conclude(o)
 	if err != nil {
 		c.g.late.add(*e)
 		return fmt.Errorf("record call %s: %w", e.RequestID, err)
@@ -179,10 +229,42 @@ func (c *Call) Finish(o Outcome) error {
 	return nil
 }
 
-// release ends a call that was never opened.
-func (c *Call) release() {
-	c.hold.Settle(quota.Pair{})
-	c.ticket.Done(0)
+// sound makes a provider's figures fit for the books: those that break the rule that cached and reasoning tokens are
+// subsets, or are absurd, must not break the ledger.
+func sound(t usage.Tokens) usage.Tokens {
+	t.Input, t.Output = min(max(t.Input, 0), maxTokens), min(max(t.Output, 0), maxTokens)
+	t.Cached, t.Reasoning = min(max(t.Cached, 0), t.Input), min(max(t.Reasoning, 0), t.Output)
+	return t
+}
+
+// settleCost tells served tokens from billed ones, and what was paid from what was saved.
+func (c *Call) settleCost(served usage.Tokens) {
+	e := &c.event
+	e.Served, e.Tokens = served, served
+	price := c.price()
+	if e.Status == usage.Failed && served == (usage.Tokens{}) {
+		price.Request = 0 // nobody charges for what failed
+	}
+	cost := price.Cost(served)
+	if e.Cache.Saved() {
+		e.Tokens = share(served, c.policy.BilledPercent)
+		e.SavedUSD, cost = cost, 0
+	}
+	e.CostUSD = cost + c.looked
+	if c.question != nil {
+		e.CostUSD += c.g.owed.take(e.TenantID)
+	}
+}
+
+// price is what the route that was taken costs; of an answer of the cache, what the first one would have.
+func (c *Call) price() tenancy.Price {
+	switch {
+	case c.route != nil:
+		return c.route.Price
+	case len(c.offer.routes) > 0:
+		return c.offer.routes[0].Price
+	}
+	return c.offer.Price
 }
 
 // QuotaLeft is what is left of the period's included tokens now.

@@ -78,9 +78,9 @@ func (c *Callers) Authenticate(ctx context.Context, secret string) (*tenancy.Cal
 	case caller == nil:
 		return nil, &Refusal{Reason: UnknownKey}
 	case !caller.ExpiresAt.IsZero() && !now.Before(caller.ExpiresAt):
-		return nil, &Refusal{Reason: ExpiredKey}
+		return nil, &Refusal{Reason: ExpiredKey, Caller: caller}
 	case caller.TenantStatus != tenancy.TenantActive:
-		return nil, &Refusal{Reason: TenantInactive, Subject: string(caller.TenantStatus)}
+		return nil, &Refusal{Reason: TenantInactive, Subject: string(caller.TenantStatus), Caller: caller}
 	default:
 		return caller, nil
 	}

@@ -9,8 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/fila-ia/filaia/internal/cache"
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/ratelimit"
+	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
@@ -20,12 +25,16 @@ type Ledger interface {
 	Finish(e *usage.Event) error
 }
 
-// Upstream sends calls to the provider.
+// Upstream speaks HTTP to one provider.
 type Upstream interface {
 	// Send gives the whole answer.
-	Send(ctx context.Context, path string, body []byte) (Answer, error)
+	Send(ctx context.Context, m *Message) (Answer, error)
 	// Stream gives an answer whose body is read as it comes; ending ctx breaks it off.
-	Stream(ctx context.Context, path string, body []byte) (StreamAnswer, error)
+	Stream(ctx context.Context, m *Message) (StreamAnswer, error)
+	// Abort breaks off what is under way and refuses what comes.
+	Abort()
+	// Close lets idle connections go.
+	Close()
 }
 
 // Message is one request to a provider.
@@ -56,19 +65,31 @@ type StreamAnswer interface {
 
 // Gateway admits, sends and settles calls. Its exported fields are set once, before the first call.
 type Gateway struct {
-	Callers  *Callers
-	Models   *Models
-	Quota    *quota.Manager
-	Rates    *ratelimit.Limiter
-	Ledger   Ledger
-	Upstream Upstream
-	Log      *slog.Logger
-	Now      func() time.Time
+	Callers   *Callers
+	Models    *Models
+	Quota     *quota.Manager
+	Rates     *ratelimit.Limiter
+	Cache     *cache.Cache // nil: none
+	Ledger    Ledger
+	Refusals  Refusals // nil: they are not kept
+	Responses Responses
+	LookCost  func(tokens int64) money.Micros // of embedding a question; nil: nothing
+	Log       *slog.Logger
+	Now       func() time.Time
 	// AbortDrain is how long the provider is still read after the client has gone, for the sake of its usage figure.
 	AbortDrain time.Duration
 
 	inFlight sync.WaitGroup
 	late     lateRecords
+	recent   recentResponses
+	owed     owed
+}
+
+// Refusals keeps why calls were refused.
+type Refusals interface {
+	Add(r tenancy.Refusal)
+	// Find gives one of a tenant's, or fault.NotFound.
+	Find(ctx context.Context, tenantID int64, id uuid.UUID) (tenancy.Refusal, error)
 }
 
 // Wait returns when every call has ended, or ctx has.

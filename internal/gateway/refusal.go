@@ -6,6 +6,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/ratelimit"
+	"github.com/fila-ia/filaia/internal/tenancy"
 )
 
 // Reason says why a call was refused before it reached the provider.
@@ -17,7 +18,8 @@ const (
 	UnknownKey      Reason = "unknown_key" // or revoked
 	ExpiredKey      Reason = "expired_key"
 	TenantInactive  Reason = "tenant_inactive"
-	UnknownModel    Reason = "unknown_model" // or not in the plan
+	UnknownModel    Reason = "unknown_model"    // or not in the plan
+	UnknownResponse Reason = "unknown_response" // or another tenant's
 	RateLimited     Reason = "rate_limited"
 	QuotaExhausted  Reason = "quota_exhausted"
 	QuotaBusy       Reason = "quota_busy" // calls in flight hold what is missing
@@ -25,6 +27,7 @@ const (
 	DatabaseAway    Reason = "database_away"
 	ProviderAway    Reason = "provider_away"
 	ProviderTimeout Reason = "provider_timeout"
+	ProviderBusy    Reason = "provider_busy" // its waiting line is full
 )
 
 // Refusal is a call that was not answered. Cause is for the log only.
@@ -34,7 +37,11 @@ type Refusal struct {
 	Rate    *ratelimit.Refused // with RateLimited
 	Quota   *quota.Exhausted   // with QuotaExhausted and QuotaBusy
 	Resets  time.Time          // with QuotaExhausted: when the period ends
-	Cause   error
+	// RetryAfter is when trying again makes sense, with ProviderAway and ProviderBusy; 0: not known.
+	RetryAfter time.Duration
+	Cause      error
+	// Caller is whose key does not work any more, with ExpiredKey and TenantInactive.
+	Caller *tenancy.Caller
 }
 
 // Error describes the refusal for the log.

@@ -22,6 +22,9 @@ type Caller struct {
 // Hard tells whether the included tokens are a limit rather than a price step.
 func (c *Caller) Hard() bool { return c.Terms.Overage == Block }
 
+// Cached tells whether calls may be answered from the cache.
+func (c *Caller) Cached() bool { return c.Cache.Mode == CacheExact || c.Cache.Mode == CacheSmart }
+
 // Allows tells whether plan and key allow the model.
 func (c *Caller) Allows(model string) bool {
 	return allows(c.Terms.AllowedModels, model) && allows(c.KeyModels, model)

@@ -1,0 +1,223 @@
+package v1
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/tidwall/gjson"
+)
+
+// body is the little of a request that the gateway reads. The bytes themselves stay raw.
+type body struct {
+	wire         *wire
+	raw          []byte
+	boundary     string // of a multipart body; empty: it is JSON
+	model        string
+	stream       bool
+	includeUsage bool
+	maxOutput    int64 // 0: the caller set none
+	choices      int64
+	seen         field // what is there, null included: an edit must replace it
+
+	input      []byte // raw JSON of what is put in, where that is one member
+	files      int64  // and what was uploaded with it
+	fileBytes  int64
+	forgotten  bool // "store": false
+	background bool
+	previous   string // the response that is continued
+	before     int64  // its tokens
+}
+
+// field marks the members that the gateway reads.
+type field uint16
+
+const (
+	fieldModel field = 1 << iota
+	fieldMessages
+	fieldStream
+	fieldStreamOptions
+	fieldMaxCompletionTokens
+	fieldMaxTokens
+	fieldChoices
+	fieldChoices2
+	fieldInput
+	fieldMaxOutputTokens
+	fieldStore
+	fieldBackground
+	fieldPrevious
+	fieldConversation
+)
+
+// maxChoices is OpenAI's own limit of n; maxOutputTokens is far above any model's.
+const (
+	maxChoices      = 128
+	maxOutputTokens = 1 << 31
+)
+
+// readBody reads what the endpoint needs to know.
+func (w *wire) readBody(contentType, raw []byte) (b *body, err error) {
+	kind, _, _ := strings.Cut(string(contentType), ";")
+	if strings.EqualFold(strings.TrimSpace(kind), fiber.MIMEMultipartForm) {
+		b, err = w.readMultipart(string(contentType), raw)
+	} else {
+		b, err = w.readJSON(raw)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if b.seen&fieldModel == 0 {
+		if w.model == "" {
+			return nil, invalid("model", "You must provide a model parameter.")
+		}
+		b.model = w.model
+	}
+	if w.needs != "" && b.seen&w.fields[w.needs] == 0 {
+		return nil, invalid(w.needs, "Missing required parameter: '%s'.", w.needs)
+	}
+	return b, nil
+}
+
+// readJSON reads the fields in one pass. A field that is given twice is refused: parsers differ in which of the two
+// they believe, and what we hold must be what the provider does.
+func (w *wire) readJSON(raw []byte) (*body, error) {
+	text := unsafe.String(unsafe.SliceData(raw), len(raw)) // nothing writes to the body while it is read
+	if tooDeep(raw) {
+		return nil, invalid("", "The JSON body of your request is nested more than %d levels deep.", maxDepth)
+	}
+	if !gjson.Valid(text) {
+		return nil, invalid("", "We could not parse the JSON body of your request. The API expects a JSON object.")
+	}
+	root := gjson.Parse(text)
+	if !root.IsObject() {
+		return nil, invalid("", "The request body must be a JSON object.")
+	}
+	b := &body{wire: w, raw: raw, choices: 1}
+	var err error
+	root.ForEach(func(key, value gjson.Result) bool {
+		f := w.fields[key.Str]
+		if f == 0 {
+			err = w.lookalike(key.Str)
+			return err == nil
+		}
+		if b.seen&f != 0 {
+			err = invalid(key.Str, "'%s' is given more than once.", key.Str)
+			return false
+		}
+		b.seen |= f
+		err = b.read(f, key.Str, value)
+		return err == nil
+	})
+	return b, err
+}
+
+func (b *body) read(f field, name string, value gjson.Result) (err error) {
+	var limit int64
+	switch f {
+	case fieldModel:
+		if value.Type != gjson.String || value.Str == "" {
+			return invalid("model", "Invalid type for 'model': expected the name of a model.")
+		}
+		b.model = strings.Clone(value.Str) // outlives the body
+	case fieldMessages:
+		if !value.IsArray() || !value.Get("0").Exists() {
+			return invalid("messages", "Invalid 'messages': expected an array with at least one message.")
+		}
+	case fieldInput:
+		if value.Type == gjson.Null && b.wire.needs == name {
+			return invalid(name, "Missing required parameter: '%s'.", name)
+		}
+		b.input = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+	case fieldStream:
+		b.stream, err = boolean(value, name)
+	case fieldStreamOptions:
+		b.includeUsage, err = readStreamOptions(value)
+	case fieldMaxCompletionTokens, fieldMaxTokens, fieldMaxOutputTokens:
+		limit, err = positive(value, name, maxOutputTokens)
+		b.maxOutput = max(b.maxOutput, limit)
+	case fieldChoices, fieldChoices2:
+		limit, err = positive(value, name, maxChoices)
+		b.choices = max(b.choices, limit)
+	case fieldStore:
+		b.forgotten = value.Type == gjson.False
+		_, err = boolean(value, name)
+	case fieldBackground:
+		b.background, err = boolean(value, name)
+	case fieldPrevious:
+		if value.Type != gjson.String && value.Type != gjson.Null {
+			return invalid(name, "Invalid type for '%s': expected the id of a response.", name)
+		}
+		b.previous = strings.Clone(value.Str)
+	case fieldConversation:
+		if value.Type != gjson.Null { // they belong to the operator's account, and would be shared by all its tenants
+			return invalid(name, "'%s' is not supported here. Use 'previous_response_id' to continue a response.", name)
+		}
+	}
+	return err
+}
+
+func readStreamOptions(options gjson.Result) (includeUsage bool, err error) {
+	const param = "stream_options.include_usage"
+	seen := false
+	if !options.IsObject() && options.Type != gjson.Null {
+		return false, invalid("stream_options", "Invalid type for 'stream_options': expected an object.")
+	}
+	options.ForEach(func(key, value gjson.Result) bool {
+		if strings.EqualFold(key.Str, "include_usage") {
+			if seen || key.Str != "include_usage" {
+				err = invalid(param, "'%s' is given more than once, or in capitals.", param)
+				return false
+			}
+			seen = true
+			includeUsage, err = boolean(value, param)
+		}
+		return err == nil
+	})
+	return includeUsage, err
+}
+
+// lookalike refuses a name that differs from one we read in its case only: some parsers take the two for the same.
+func (w *wire) lookalike(name string) error {
+	for known := range w.fields {
+		if len(name) == len(known) && strings.EqualFold(name, known) {
+			return invalid(known, "Unknown parameter: '%s'. Did you mean '%s'?", name, known)
+		}
+	}
+	return nil
+}
+
+// boolean reads true, false, null or nothing.
+func boolean(v gjson.Result, param string) (bool, error) {
+	if v.Exists() && v.Type != gjson.True && v.Type != gjson.False && v.Type != gjson.Null {
+		return false, invalid(param, "Invalid type for '%s': expected a boolean.", param)
+	}
+	return v.Type == gjson.True, nil
+}
+
+// positive reads a whole number from 1 to limit; null or nothing gives 0.
+func positive(v gjson.Result, param string, limit int64) (int64, error) {
+	if !v.Exists() || v.Type == gjson.Null {
+		return 0, nil
+	}
+	n := v.Int()
+	if v.Type != gjson.Number || float64(n) != v.Num || n < 1 || n > limit {
+		return 0, invalid(param, "Invalid value for '%s': expected an integer from 1 to %d, got %s.", param, limit, abbreviate(v.Raw))
+	}
+	return n, nil
+}
+
+func abbreviate(raw string) string {
+	if len(raw) > 40 {
+		return fmt.Sprintf("%q…", raw[:40])
+	}
+	return raw
+}
+
+// retained copies what a stream still needs after its request's memory is reused.
+func (b *body) retained() *body {
+	c := *b
+	c.raw, c.input = bytes.Clone(b.raw), bytes.Clone(b.input)
+	return &c
+}

@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/fila-ia/filaia/internal/breaker"
+	"github.com/fila-ia/filaia/internal/tenancy"
+)
+
+// Catalogue lists the models on offer, who answers for them, and what an operator decided about breakers.
+type Catalogue interface {
+	Models(ctx context.Context) ([]tenancy.Model, error)
+	Providers(ctx context.Context) ([]tenancy.Provider, error)
+	BreakerForces(ctx context.Context) ([]tenancy.BreakerForce, error)
+}
+
+// House is one provider: how it is reached, and the guard that stands before it.
+type House struct {
+	Provider tenancy.Provider
+	Upstream Upstream
+	Guard    *breaker.Guard
+}
+
+// houses keeps the providers that calls may go to, by id.
+type houses struct {
+	connect func(tenancy.Provider) (Upstream, error)
+	changed func(breaker.Change)
+	life    context.Context // ends with abort: nobody waits for a provider any more
+	end     context.CancelFunc
+
+	mu     sync.Mutex
+	open   map[int64]*House
+	forced map[forceKey]string
+}
+
+type forceKey struct {
+	provider int64
+	model    string
+}
+
+// update connects new and changed providers and lets go of those that are no more. A provider that cannot be connected is
+// left out and told of; the others go on. Calls under way keep what they began with.
+func (h *houses) update(list []tenancy.Provider, forces []tenancy.BreakerForce) (map[int64]*House, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.life.Err() != nil {
+		return h.open, nil // nothing is connected any more
+	}
+	var failed error
+	open := make(map[int64]*House, len(list))
+	for _, p := range list {
+		if !p.Active {
+			continue
+		}
+		house, err := h.house(p)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("provider %s: %w", p.Slug, err))
+			continue
+		}
+		open[p.ID] = house
+	}
+	for id, old := range h.open {
+		if now := open[id]; now == nil || now.Upstream != old.Upstream {
+			old.Upstream.Close() // its calls under way go on; only idle connections go
+		}
+	}
+	h.open = open
+	h.force(forces)
+	return open, failed
+}
+
+// house gives the provider's house: the same where nothing changed, with the same guard where the rest did.
+func (h *houses) house(p tenancy.Provider) (*House, error) {
+	old := h.open[p.ID]
+	if old != nil && reflect.DeepEqual(old.Provider, p) {
+		return old, nil
+	}
+	client, err := h.connect(p)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil {
+		return &House{p, client, breaker.New(p.ID, guardSettings(p.Limits), h.changed)}, nil
+	}
+	old.Guard.Update(guardSettings(p.Limits))
+	return &House{p, client, old.Guard}, nil
+}
+
+// force carries out what operators decided, and gives back what they no longer decide.
+func (h *houses) force(forces []tenancy.BreakerForce) {
+	now := make(map[forceKey]string, len(forces))
+	for _, f := range forces {
+		now[forceKey{f.ProviderID, f.Model}] = f.State
+	}
+	for key := range h.forced {
+		if house := h.open[key.provider]; house != nil && now[key] == "" {
+			house.Guard.Force(key.model, breaker.Closed)
+		}
+	}
+	for key, state := range now {
+		if house := h.open[key.provider]; house != nil {
+			house.Guard.Force(key.model, breaker.State(state))
+		}
+	}
+	h.forced = now
+}
+
+// abort breaks off every call under way.
+func (h *houses) abort() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.end()
+	for _, house := range h.open {
+		house.Upstream.Abort()
+	}
+}
+
+// list gives the houses by name.
+func (h *houses) list() []*House {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []*House
+	for _, house := range h.open {
+		list = append(list, house)
+	}
+	slices.SortFunc(list, func(a, b *House) int { return int(a.Provider.ID - b.Provider.ID) })
+	return list
+}
+
+func guardSettings(l tenancy.ProviderLimits) breaker.Settings {
+	s := breaker.DefaultSettings()
+	s.FailurePercent, s.MinCalls, s.Window, s.SlowAfter, s.OpenFor =
+		l.BreakerFailurePercent, l.BreakerMinCalls, l.BreakerWindow, l.BreakerSlow, l.BreakerOpen
+	s.MaxParallel, s.MaxWaiting, s.MaxWait = l.MaxParallel, l.MaxWaiting, l.MaxWait
+	return s
+}
