@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -81,6 +82,46 @@ func TestARedisThatComesBackEmptyLearnsWhichCallsAreUnderWay(t *testing.T) {
 	eventually(t, "the place is free", func() bool { return calls(t, other, ":plan:1:calls") == 0 })
 }
 
+// useAllConnections uses each connection that the client keeps, with a chance of nearly 1.
+func useAllConnections(t *testing.T, l *Limiter) {
+	t.Helper()
+	for range 100 {
+		ticket, _ := admit(t, l, ofPlan(1, roomy, 1))
+		ticket.Done(1)
+	}
+}
+
+func TestARestartThatNobodyNoticedTurnsNobodyAwayFromRedis(t *testing.T) {
+	s := redistest.Start(t)
+	l := New(Options{Redis: connect(t, s)})
+	patient(l)
+	useAllConnections(t, l)
+	s.Restart()
+	useAllConnections(t, l)
+	if h := l.Health(); h.Mode != Redis || h.Failures != 0 {
+		t.Fatalf("%+v", h)
+	}
+}
+
+func TestNewsOfAnOlderStateChangesNothing(t *testing.T) {
+	s := redistest.Start(t)
+	log := &journal{}
+	l := New(Options{Redis: connect(t, s), Log: slog.New(log)})
+	patient(l)
+	seen := l.circuit.Load()
+	l.trip(seen, 1, context.DeadlineExceeded)
+	l.trip(seen, 2, context.DeadlineExceeded)
+	logged(t, log, "WARN")
+	if !l.probe(t.Context()) {
+		t.Fatal("Redis is not back")
+	}
+	l.trip(seen, 3, context.DeadlineExceeded)
+	if h := l.Health(); h.Mode != Redis || h.Failures != 3 {
+		t.Fatalf("%+v", h)
+	}
+	logged(t, log, "WARN", "INFO")
+}
+
 func TestCallsGoOnWhileRedisDiesAndReturns(t *testing.T) {
 	s := redistest.Start(t)
 	l, _ := shared(t, s)
@@ -119,8 +160,7 @@ func TestASilentRedisIsWaitedForOnlyOnce(t *testing.T) {
 	s := redistest.Start(t)
 	l, log := shared(t, s, func(l *Limiter) { l.redis.patience = time.Second })
 	claim := ofPlan(1, Limits{Parallel: 1}, 0)
-	admitted, _ := admit(t, l, claim)
-	admitted.Done(0)
+	useAllConnections(t, l)
 	s.Stall()
 	ticket, _ := admit(t, l, claim)
 	mode(t, l, Fallback)
@@ -167,7 +207,7 @@ func TestARedisThatTakesNothingDownIsAway(t *testing.T) {
 	s := redistest.Start(t)
 	l, log := shared(t, s, patient)
 	other := connect(t, s)
-	claim := ofPlan(1, Limits{Requests: 1000, Parallel: 1000}, 0)
+	claim := ofPlan(1, Limits{Requests: 1000}, 0)
 	admit(t, l, claim)
 	mustDo(t, other, "CONFIG", "SET", "maxmemory", "1")
 	admit(t, l, claim)

@@ -125,18 +125,22 @@ const attempts = 5
 func (r *remote) ask(ctx context.Context, q question) (a answer, trips int64, err error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	var result rueidis.RedisResult
-	for trips = 1; ; trips++ {
-		if result = r.client.Do(ctx, r.command(q)); trips == attempts || !broken(result) {
-			break
-		}
-	}
+	result, trips := r.try(ctx, q, r.command)
 	if unknown(result) {
-		trips++
-		result = r.client.Do(ctx, r.inFull(q))
+		var more int64
+		result, more = r.try(ctx, q, r.inFull)
+		trips += more
 	}
 	a, err = read(result, q)
 	return a, trips, err
+}
+
+func (r *remote) try(ctx context.Context, q question, command func(question) rueidis.Completed) (result rueidis.RedisResult, trips int64) {
+	for trips = 1; ; trips++ {
+		if result = r.client.Do(ctx, command(q)); trips == attempts || !broken(result) {
+			return result, trips
+		}
+	}
 }
 
 // askAll sends many questions at once. It gives an error, or nil, for each.
@@ -157,7 +161,7 @@ func (r *remote) askAll(ctx context.Context, questions []question) []error {
 	errs := make([]error, len(questions))
 	for i, result := range results {
 		if unknown(result) {
-			result = r.client.Do(ctx, r.inFull(questions[i]))
+			result, _ = r.try(ctx, questions[i], r.inFull)
 		}
 		_, errs[i] = read(result, questions[i])
 	}

@@ -150,6 +150,39 @@ func TestACallThatEndedDoesNotStandInTheWayOfTheNext(t *testing.T) {
 	}
 }
 
+func TestAPlaceIsFreeAlsoWhileAnotherQuestionTellsOfIt(t *testing.T) {
+	st := newStage(t)
+	l := st.limiter(t)
+	claim := ofPlan(1, Limits{Parallel: 2}, 0)
+	for range 2 {
+		ticket, _ := admit(t, l, claim)
+		defer ticket.Done(0)
+	}
+	ticket, _ := admit(t, l, ofPlan(2, Limits{Parallel: 1}, 0))
+	ticket.Done(0)
+	n, _, _ := l.queue.take(l.queue.keys()[0]) // another question, not yet sent
+	again, _ := admit(t, l, ofPlan(2, Limits{Parallel: 1}, 0))
+	again.Done(0)
+	admit(t, l, ofPlan(2, Limits{Parallel: 1}, 0))
+	l.queue.release(n, true)
+	l.flush(t.Context())
+	if _, _, err := l.Acquire(t.Context(), claim); refusedBy(t, err).Kind != Parallel {
+		t.Fatal(err)
+	}
+}
+
+func TestACorrectionLeavesTheLimitsAsTheyAreNow(t *testing.T) {
+	st := newStage(t)
+	l := st.limiter(t)
+	before, _ := admit(t, l, ofPlan(1, Limits{Tokens: 100}, 100))
+	admit(t, l, ofPlan(1, Limits{Tokens: 1000}, 800))
+	before.Done(90)
+	l.flush(t.Context())
+	if s := l.Status(t.Context(), ofPlan(1, Limits{Tokens: 1000}, 0)); s.TokensLeft != 110 {
+		t.Fatalf("%+v", s)
+	}
+}
+
 func TestRunTellsRedisWhatCameOfCallsAndFlushesWhenItEnds(t *testing.T) {
 	st := newStage(t)
 	one, two := st.limiter(t), st.limiter(t)
@@ -233,6 +266,9 @@ func TestALongCallKeepsItsPlace(t *testing.T) {
 	}
 	ticket.Done(0)
 	eventually(t, "the place is free", func() bool { return calls(t, l.redis.client, ":plan:1:calls") == 0 })
+	if ring := &l.queue.underWay; ring.after != ring {
+		t.Fatal("a call that ended is still renewed")
+	}
 }
 
 func TestThePlaceOfADeadReplicaBecomesFree(t *testing.T) {
@@ -240,9 +276,10 @@ func TestThePlaceOfADeadReplicaBecomesFree(t *testing.T) {
 	dead := New(Options{Redis: connect(t, s)}) // nothing renews its places
 	patient(dead)
 	dead.redis.lease = 50 * time.Millisecond
-	claim := ofPlan(1, Limits{Parallel: 1}, 0)
+	claim := ofPlan(1, Limits{Parallel: 2}, 0)
 	admit(t, dead, claim)
 	l, _ := shared(t, s, patient)
+	admit(t, l, claim) // keeps its place
 	eventually(t, "the place is free", func() bool {
 		_, _, err := l.Acquire(t.Context(), claim)
 		return err == nil
@@ -251,7 +288,7 @@ func TestThePlaceOfADeadReplicaBecomesFree(t *testing.T) {
 
 func TestAllKeysOfATenantHaveOneHashTagAndExpire(t *testing.T) {
 	s := redistest.Start(t)
-	l, _ := shared(t, s, patient, func(l *Limiter) { l.redis.renew = time.Millisecond })
+	l, _ := shared(t, s, patient)
 	ticket, _ := admit(t, l, threeScopes(900))
 	short, _ := admit(t, l, Claim{Tenant: 7, Tokens: 90, Scopes: [3]Scope{{Key, 1, Limits{Tokens: 1000}}}})
 	short.Done(10)
@@ -263,7 +300,7 @@ func TestAllKeysOfATenantHaveOneHashTagAndExpire(t *testing.T) {
 	tagged := regexp.MustCompile(`^filaia:rates:\{t7\}:(key:1|tenant:7|plan:3)(:calls|:` + l.redis.replica + `)?$`)
 	for _, key := range keys {
 		ms, err := mustDo(t, l.redis.client, "PTTL", key).AsInt64()
-		if err != nil || ms <= 0 && ms != -2 || ms > 600_000 || !tagged.MatchString(key) {
+		if err != nil || ms <= 0 && ms != -2 || ms > time.Hour.Milliseconds() || !tagged.MatchString(key) {
 			t.Errorf("%s lives for %d ms, %v", key, ms, err)
 		}
 	}

@@ -101,6 +101,7 @@ func shared(t testing.TB, s *redistest.Server, settings ...func(*Limiter)) (*Lim
 	t.Helper()
 	log := &journal{}
 	l := New(Options{Redis: connect(t, s), Log: slog.New(log)})
+	l.redis.lease = time.Hour // no test waits for a leaked place to become free by itself
 	for _, set := range settings {
 		set(l)
 	}
