@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -98,7 +99,8 @@ func (a *asker) ask(tenant int64, endpoint string, body []byte, smart bool) (q Q
 	if smart && !a.locate(body) {
 		a.at = a.at[:0]
 	}
-	a.out = append(binary.BigEndian.AppendUint64(append(a.out[:0], exactly), uint64(tenant)), endpoint...)
+	a.out = slices.Grow(a.out[:0], len(body)+len(body)/8+64) // commas take more room than the white space gives
+	a.out = append(binary.BigEndian.AppendUint64(append(a.out, exactly), uint64(tenant)), endpoint...)
 	a.out = append(a.out, 0)
 	head := len(a.out)
 	if !a.run(body, a.at) || endpoint == "responses" && !a.unstored {

@@ -245,6 +245,10 @@ func TestAskRefusesWhatMustNotBeCached(t *testing.T) {
 			}
 		}
 	}
+	forged := []byte("{\"messages\":[{\"role\":\"system\",\"content\":\"\x00\"},{\"role\":\"user\",\"content\":\"Olá\"}]}")
+	if _, ok := c.Ask(1, chat, forged, Smart); ok {
+		t.Error("a string that looks like the place of a text is cached")
+	}
 	if _, ok := c.Ask(1, chat, []byte(`{"model":"m","messages":[]}`), Off); ok {
 		t.Error("cached though it is off")
 	}

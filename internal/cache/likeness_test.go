@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"math"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -42,8 +45,8 @@ func (e *wordVector) Embed(_ context.Context, text string) ([]float32, int64, er
 }
 
 const (
-	one = "quero muito saber o endereço completo daquela loja bonita"
-	two = "quero muito saber o endereço completo desta loja bonita" // 8 of 9 words are shared
+	one = "quero muito saber o endereço exato daquela loja bonita"
+	two = "quero muito saber o endereço exato desta loja bonita" // 8 of 9 words are shared
 )
 
 func TestLikenessStartsAtTheThreshold(t *testing.T) {
@@ -91,6 +94,13 @@ func TestAnotherEmbeddersVectorsAreNeverCompared(t *testing.T) {
 	c.Store(ctx, &late, &Entry{Body: []byte("x")}, time.Hour)
 	if c.Learn(ctx, &late); fresh.calls.Load() != 1 {
 		t.Errorf("the new embedder was asked %d times", fresh.calls.Load())
+	}
+	// A call that began before may still add what the old one made.
+	straggler := mustAsk(t, c, 1, chat, question("quero ouvir a música nova"), Smart)
+	c.Store(ctx, &straggler, &Entry{Body: []byte("x")}, time.Hour)
+	c.vectors.add(straggler.bucketOf(&likenessRule{&sameVector{name: "old"}, 0}), 1, &point{vector: []float32{0.6, 0.8}, target: straggler.exact, storedAt: time.Now(), expires: time.Now().Add(time.Hour)})
+	if _, how := seek(ctx, c, mustAsk(t, c, 1, chat, question("quero ouvir aquela música nova"), Smart), time.Hour); how != Missed {
+		t.Errorf("a vector of the old embedder: %v", how)
 	}
 	// Configured again by another value of the same name, as settings that are read anew are, nothing is lost.
 	c.Configure(&sameVector{name: "new"}, 0.9)
@@ -220,6 +230,51 @@ func TestPointOfAnAnswerThatIsGoneIsForgotten(t *testing.T) {
 	c.shelf.(*memory).drop(func(*node) bool { return true })
 	if _, how := seek(ctx, c, mustAsk(t, c, 1, chat, question(two), Smart), time.Hour); how != Missed || c.Stats().Vectors != 0 {
 		t.Errorf("%v, %d vectors", how, c.Stats().Vectors)
+	}
+}
+
+func TestAnswersThatExpiredDoNotHideOneThatHasNot(t *testing.T) {
+	ctx, clock := bounded(t), newClock()
+	c := newCache(t, clock.options(Options{Embedder: &sameVector{name: "stub"}}))
+	for i, text := range []string{"quero a foto", "gostaria da foto", "preciso da foto", "mande a foto", "eu quero uma foto"} {
+		ttl := time.Minute
+		if i == 0 {
+			ttl = time.Hour
+		}
+		q := mustAsk(t, c, 1, chat, question(text), Smart)
+		c.Store(ctx, &q, &Entry{Body: []byte(text)}, ttl)
+		c.Learn(ctx, &q)
+	}
+	if n := c.Stats().Vectors; n != 5 {
+		t.Fatalf("%d vectors", n)
+	}
+	clock.pass(2 * time.Minute)
+	if e, how := seek(ctx, c, mustAsk(t, c, 1, chat, question("pode me dar a foto"), Smart), time.Hour); how != ByLikeness || string(e.Body) != "quero a foto" {
+		t.Error(how)
+	}
+}
+
+func TestFuseLetsOneTryAtATime(t *testing.T) {
+	clock := newClock()
+	f := &fuse{part: "part", rest: time.Second, now: clock.now, log: slog.New(slog.DiscardHandler)}
+	f.heed(context.Background(), errors.New("away"))
+	for range 3 {
+		clock.pass(time.Second)
+		var tries atomic.Int64
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if f.whole() {
+					tries.Add(1)
+				}
+			})
+		}
+		if wg.Wait(); tries.Load() != 1 {
+			t.Fatalf("%d try at once", tries.Load())
+		}
+	}
+	if f.heed(context.Background(), nil); !f.whole() || f.health() != nil {
+		t.Error("it works again, and is not used")
 	}
 }
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -168,7 +169,7 @@ func TestSmartTellsApartWhatMeansSomethingElse(t *testing.T) {
 		// what is not compared at all
 		{"sim", "claro"}, {"continue", "prossiga"},
 		{"магазин открыт", "магазин не открыт"},
-		{"東京 は", "大阪 は"}, {"かき が", "がき が"},
+		{"мой дом", "мои дом"}, {"東京 は", "大阪 は"}, {"かき が", "がき が"},
 		{"Corrija:\n  if a:\n    b", "Corrija:\nif a:\nb"},
 		{"Explique ```a b```", "Explique ```a  b```"},
 		{"?", "!"}, {"(1,2)", "[1,2]"},
@@ -179,4 +180,22 @@ func TestSmartTellsApartWhatMeansSomethingElse(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzMeaning: no text makes reading it fail, and what a text says does not depend on the white space around it.
+func FuzzMeaning(f *testing.F) {
+	for _, text := range []string{"Não abre aos sábados?", "vinte e cinco mil e um", "R$1.234,56 e 10²!", "\"“„'`«", "don’t @a/b_C1", "x\u0338≠"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		one, two := meaningOf(text), meaningOf("  "+text+"\n")
+		if string(one.turns) != string(two.turns) && !strings.ContainsAny(text, "\"“„«‘'`") {
+			t.Errorf("%q, then %q", one.turns, two.turns)
+		}
+		normal, ok := normalise(nil, []byte(text))
+		again, okAgain := normalise(nil, []byte(" "+text+" "))
+		if ok != okAgain && !strings.HasPrefix(text, " ") && !strings.Contains(text, "\n") || ok && okAgain && string(normal) != string(again) {
+			t.Errorf("%q, then %q", normal, again)
+		}
+	})
 }

@@ -60,6 +60,14 @@ func TestPurgeOnOneReplicaHoldsOnAllAtOnce(t *testing.T) {
 				}
 			}
 		}
+		if err := one.Purge(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		q := mustAsk(t, one, 1, chat, question(text), Smart)
+		store(t, ctx, one, &q, &Entry{Body: []byte("new")}, time.Hour)
+		if e, how := seek(ctx, two, mustAsk(t, two, 1, chat, question(text), Smart), time.Hour); how != ByExact || string(e.Body) != "new" {
+			t.Fatalf("what was stored after the purge: %v", how)
+		}
 	}
 }
 
@@ -78,6 +86,9 @@ func TestRedisAwayIsAMissThatIsSaidOnce(t *testing.T) {
 		q := ask()
 		if _, how := c.Find(ctx, &q, time.Hour); how != Missed {
 			t.Fatal("found without Redis")
+		}
+		if q.generation != 0 {
+			t.Fatal("the generation is believed though it was not seen")
 		}
 		c.Store(ctx, &q, &Entry{Body: []byte("sim")}, time.Hour)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/redis/rueidis"
 
@@ -93,11 +94,12 @@ func TestFindGivesWhatWasStored(t *testing.T) {
 				text := question(fmt.Sprint("Pergunta ", i, stream))
 				q := mustAsk(t, c, 1, chat, text, Exact)
 				buffer, contentType := []byte(body), []byte("application/json")
-				e := Entry{stream, string(contentType), buffer, "gpt-4.1-nano", usage.Tokens{Input: 1, Cached: 2, Output: 3, Reasoning: 1 << 50}, clock.now().Truncate(time.Millisecond)}
+				e := Entry{stream, unsafe.String(&contentType[0], len(contentType)), buffer, "gpt-4.1-nano", usage.Tokens{Input: 1, Cached: 2, Output: 3, Reasoning: 1 << 50}, clock.now().Truncate(time.Millisecond)}
 				want := e
-				want.Body = []byte(body)
+				want.Body, want.ContentType = []byte(body), string(contentType)
 				store(t, ctx, c, &q, &e, time.Hour)
 				copy(buffer, "overwritten") // the request's memory is used again
+				copy(contentType, "overwritten")
 				got, how := seek(ctx, c, mustAsk(t, c, 1, chat, text, Exact), time.Hour)
 				if how != ByExact || !reflect.DeepEqual(*got, want) {
 					t.Fatalf("%d: %v, another entry", i, how)
@@ -176,7 +178,9 @@ func TestSmartReadsTheTextOfEveryEndpoint(t *testing.T) {
 		{chat, `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"%s"},{"type":"image_url","image_url":{"url":"u"}}]}]}`, Missed},
 		{chat, `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"%s"},{"type":"file","file":{"file_id":"f"}}]}]}`, Missed},
 		{chat, `{"model":"m","messages":[{"role":"user","content":"%s"},{"role":"tool","tool_call_id":"t","content":"5"}]}`, Missed},
-		{chat, `{"model":"m","messages":[{"role":"user","content":"%s","content":"x"}]}`, Missed},
+		{chat, `{"model":"m","messages":[{"role":"user","content":"x","content":"%s"}]}`, Missed},
+		{chat, `{"model":"m","messages":[{"role":"assistant","content":"%s"}]}`, Missed},
+		{chat, `{"model":"m","messages":[{"role":"assistant","role":"user","content":"%s"}]}`, Missed},
 		{"embeddings", `{"model":"m","input":"%s"}`, Missed},
 		{"moderations", `{"model":"m","input":"%s"}`, Missed},
 	} {
@@ -254,6 +258,9 @@ func TestFindTakesNoAnswerThatIsTooOld(t *testing.T) {
 	everywhere(t, func(t *testing.T, ctx context.Context, c *Cache, clock *clock) {
 		q := mustAsk(t, c, 1, chat, question("Abre aos sábados?"), Smart)
 		store(t, ctx, c, &q, &Entry{Body: []byte("sim")}, 10*time.Hour)
+		if _, how := seek(ctx, c, q, 0); how != Missed {
+			t.Errorf("of no age at all: %v", how)
+		}
 		clock.pass(30 * time.Minute)
 		for _, text := range []string{"Abre aos sábados?", "abre aos sabados", "A loja abre aos sábados, né?"} {
 			for _, age := range []struct {
