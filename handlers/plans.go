@@ -113,8 +113,13 @@ func planRow(plan tenancy.Plan) plans.Row {
 func planTerms(t tenancy.Terms) plans.Terms {
 	return plans.Terms{
 		Price: t.Price, OveragePrice: t.OveragePrice, InputTokens: t.InputTokens, OutputTokens: t.OutputTokens,
-		Blocks: t.Overage == tenancy.Block, RPM: t.RequestsPerMinute, TPM: t.TokensPerMinute, Parallel: t.ParallelCalls, Models: t.AllowedModels,
+		Blocks: t.Overage == tenancy.Block, Rates: rateModel(t.Rates()), Models: t.AllowedModels,
+		Cache: plans.Cache{Mode: string(t.Cache), Minutes: t.CacheMinutes, Billed: t.CacheBilled},
 	}
+}
+
+func rateModel(r tenancy.Rates) plans.Rates {
+	return plans.Rates{RPM: r.RequestsPerMinute, TPM: r.TokensPerMinute, Parallel: r.ParallelCalls}
 }
 
 func (p *Panel) showPlan(c *fiber.Ctx) error {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 	"github.com/fila-ia/filaia/views/plans"
@@ -16,7 +15,7 @@ import (
 const simulatedTokens = 1_400_000
 
 // newPlanTerms are a sensible start for a plan: the installation's usual price of excess, and charging over refusing.
-var newPlanTerms = tenancy.Terms{Overage: tenancy.Charge, OveragePrice: 100}
+var newPlanTerms = tenancy.Terms{Overage: tenancy.Charge, OveragePrice: 100, Cache: tenancy.CacheOff, CacheMinutes: usualLifetime}
 
 func (p *Panel) newPlan(c *fiber.Ctx) error {
 	m, err := p.planForm(c, tenancy.Plan{})
@@ -25,7 +24,7 @@ func (p *Panel) newPlan(c *fiber.Ctx) error {
 	}
 	p.fillPlan(c, &m, tenancy.PlanDraft{Terms: newPlanTerms})
 	m.Values["price"], m.Values["input_tokens"], m.Values["output_tokens"] = "", "", ""
-	m.Preview = plans.Preview{}
+	m.Preview = plans.Preview{CacheOK: true, Terms: m.Preview.Terms}
 	return p.render(c, plans.FormPage(m), nil)
 }
 
@@ -85,8 +84,10 @@ func (p *Panel) fillPlan(c *fiber.Ctx, m *plans.FormModel, d tenancy.PlanDraft) 
 	values := map[string]string{
 		"name": d.Name, "slug": d.Slug, "description": d.Description, "price": say.MoneyInput(int64(t.Price)),
 		"input_tokens": say.Int(t.InputTokens), "output_tokens": say.Int(t.OutputTokens), "overage": string(t.Overage),
-		"rpm": optionalInt(say, t.RequestsPerMinute), "tpm": optionalInt(say, t.TokensPerMinute), "parallel": optionalInt(say, t.ParallelCalls),
+		"cache": string(t.Cache), "cache_billed": strconv.Itoa(t.CacheBilled),
 	}
+	fillRates(say, values, t.Rates())
+	fillLifetime(say, values, t.CacheMinutes)
 	if t.OveragePrice > 0 {
 		values["overage_price"] = say.MoneyInput(int64(t.OveragePrice))
 	}
@@ -95,13 +96,6 @@ func (p *Panel) fillPlan(c *fiber.Ctx, m *plans.FormModel, d tenancy.PlanDraft) 
 	}
 	checkModels(m.Models, t.AllowedModels)
 	m.Preview = planPreview(t, simulatedTokens)
-}
-
-func optionalInt(say i18n.Printer, n int) string {
-	if n == 0 {
-		return ""
-	}
-	return say.Int(int64(n))
 }
 
 // checkModels ticks the models in names.
@@ -119,25 +113,18 @@ func readPlan(f *form) tenancy.PlanDraft {
 		Slug: f.Text("slug"), Name: f.Text("name"), Description: f.Text("description"),
 		Terms: tenancy.Terms{
 			Price: f.Money("price"), InputTokens: f.Int("input_tokens"), OutputTokens: f.Int("output_tokens"),
-			Overage: tenancy.Overage(f.Text("overage")), RequestsPerMinute: rateOf(f, "rpm"), TokensPerMinute: rateOf(f, "tpm"),
-			ParallelCalls: rateOf(f, "parallel"), AllowedModels: f.All("models"),
+			Overage: tenancy.Overage(f.Text("overage")), AllowedModels: f.All("models"), Cache: tenancy.CacheMode(f.Text("cache")),
 		},
+	}
+	rates := readRates(f)
+	d.Terms.RequestsPerMinute, d.Terms.TokensPerMinute, d.Terms.ParallelCalls = rates.RequestsPerMinute, rates.TokensPerMinute, rates.ParallelCalls
+	if d.Terms.Cache != tenancy.CacheOff { // its fields are hidden otherwise, too
+		d.Terms.CacheMinutes, d.Terms.CacheBilled = readLifetime(f), int(min(f.IntOr("cache_billed", 0), beyondRange))
 	}
 	if d.Terms.Overage == tenancy.Charge { // the field is hidden otherwise: what stands in it means nothing
 		d.Terms.OveragePrice = f.MoneyOr("overage_price", 0)
 	}
 	return d
-}
-
-// rateOf reads a limit that may be left empty. 0 typed is not the same as nothing: it would mean no limit.
-func rateOf(f *form, name string) int {
-	const most = 1_000_000_000
-	n := f.IntOr(name, 0)
-	if f.Text(name) != "" && (n < 1 || n > most) {
-		f.Reject(name, "error.range", "min", 1, "max", most)
-		return 0
-	}
-	return int(n)
 }
 
 func (p *Panel) createPlan(c *fiber.Ctx) error {
@@ -198,7 +185,7 @@ func (p *Panel) refusePlan(c *fiber.Ctx, f *form, d tenancy.PlanDraft, plan tena
 		return err
 	}
 	for _, name := range []string{"name", "slug", "description", "price", "input_tokens", "output_tokens", "overage", "overage_price",
-		"rpm", "tpm", "parallel", "simulate"} {
+		"rpm", "tpm", "parallel", "cache", "cache_minutes", "cache_unit", "cache_billed", "simulate"} {
 		m.Values[name] = f.Text(name)
 	}
 	checkModels(m.Models, d.Terms.AllowedModels)
@@ -215,26 +202,26 @@ func (p *Panel) previewPlan(c *fiber.Ctx) error {
 	return p.render(c, text, text)
 }
 
-// typedPreview is empty until price and tokens can be read.
+// typedPreview tells nothing of what a customer pays until price and tokens can be read, and nothing of the cache until
+// its fields can.
 func typedPreview(f *form, d tenancy.PlanDraft) plans.Preview {
 	tokens := f.IntOr("simulate", simulatedTokens)
-	wrong := problemsOf(f.Err())
-	for _, name := range []string{"price", "input_tokens", "output_tokens", "overage_price", "simulate"} {
-		if _, bad := wrong[name]; bad {
-			return plans.Preview{}
-		}
-	}
 	d.Slug = "x" // what the preview does not tell must not stop it
-	for name := range problemsOf(d.Validate()) {
-		switch name {
-		case "price", "input_tokens", "output_tokens", "overage", "overage_price":
-			return plans.Preview{}
+	wrong := problemsOf(f.Join(d.Validate()))
+	readable := func(names ...string) bool {
+		for _, name := range names {
+			if _, bad := wrong[name]; bad {
+				return false
+			}
 		}
+		return true
 	}
-	if tokens < 0 || tokens > tenancy.MaxTokens {
-		return plans.Preview{}
+	m := plans.Preview{Terms: planTerms(d.Terms)}
+	if readable("price", "input_tokens", "output_tokens", "overage", "overage_price", "simulate") && tokens >= 0 && tokens <= tenancy.MaxTokens {
+		m = planPreview(d.Terms, tokens)
 	}
-	return planPreview(d.Terms, tokens)
+	m.CacheOK = readable("cache", "cache_minutes", "cache_billed", "overage", "overage_price")
+	return m
 }
 
 // planPreview tells what tokens cost under terms. They are split as the plan includes them, so that a plan's customer
@@ -249,7 +236,7 @@ func planPreview(t tenancy.Terms, tokens int64) plans.Preview {
 		Hard: t.Overage == tenancy.Block, OveragePrice: t.OveragePrice,
 		Input: usage.Meter{Used: input, Limit: t.InputTokens}, Output: usage.Meter{Used: tokens - input, Limit: t.OutputTokens},
 	}
-	m := plans.Preview{OK: true, Tokens: tokens, Input: input, Output: tokens - input, Terms: planTerms(t), Charge: a.Charge()}
+	m := plans.Preview{OK: true, CacheOK: true, Tokens: tokens, Input: input, Output: tokens - input, Terms: planTerms(t), Charge: a.Charge()}
 	m.Excess, m.Total = a.Input.Excess()+a.Output.Excess(), t.Price+m.Charge
 	return m
 }

@@ -16,7 +16,8 @@ func planForm() url.Values {
 	return url.Values{
 		"name": {"Ouro"}, "slug": {""}, "description": {"Para quem cresce"}, "price": {"1.234,56"}, "input_tokens": {"2.000.000"},
 		"output_tokens": {"1.000.000"}, "overage": {"charge"}, "overage_price": {"0,0002"}, "rpm": {"60"}, "tpm": {""}, "parallel": {""},
-		"models": {"gpt-4.1", "gpt-4.1-nano"}, "simulate": {"1.400.000"},
+		"models": {"gpt-4.1", "gpt-4.1-nano"}, "simulate": {"1.400.000"}, "cache": {"off"}, "cache_minutes": {"1"}, "cache_unit": {"hours"},
+		"cache_billed": {"0"},
 	}
 }
 

@@ -36,8 +36,9 @@ type Terms struct {
 	Price, OveragePrice       money.Micros
 	InputTokens, OutputTokens int64
 	Blocks                    bool // above the included tokens; otherwise the excess is charged
-	RPM, TPM, Parallel        int
+	Rates                     Rates
 	Models                    []string
+	Cache                     Cache
 }
 
 // above says what happens above the included tokens, in few words.
@@ -54,14 +55,6 @@ func (t Terms) models(p i18n.Printer) string {
 		return p.T("plans.all_models")
 	}
 	return strings.Join(t.Models, ", ")
-}
-
-// rate writes a limit that may be absent.
-func rate(p i18n.Printer, n int) string {
-	if n == 0 {
-		return p.T("plans.no_limit")
-	}
-	return p.Int(int64(n))
 }
 
 func brl(p i18n.Printer, m money.Micros) string { return p.Money(int64(m), string(money.BRL)) }
@@ -122,10 +115,15 @@ func changes(p i18n.Printer, before, after Terms) []change {
 	note("input_tokens", p.Int(before.InputTokens), p.Int(after.InputTokens))
 	note("output_tokens", p.Int(before.OutputTokens), p.Int(after.OutputTokens))
 	note("overage", before.above(p), after.above(p))
-	note("rpm", rate(p, before.RPM), rate(p, after.RPM))
-	note("tpm", rate(p, before.TPM), rate(p, after.TPM))
-	note("parallel", rate(p, before.Parallel), rate(p, after.Parallel))
+	note("rpm", rate(p, before.Rates.RPM), rate(p, after.Rates.RPM))
+	note("tpm", rate(p, before.Rates.TPM), rate(p, after.Rates.TPM))
+	note("parallel", rate(p, before.Rates.Parallel), rate(p, after.Rates.Parallel))
 	note("models", before.models(p), after.models(p))
+	note("cache", CacheWord(p, before.Cache.Mode), CacheWord(p, after.Cache.Mode))
+	if after.Cache.on() {
+		note("cache_minutes", before.Cache.lifetime(p), after.Cache.lifetime(p))
+		note("cache_billed", before.Cache.billed(p), after.Cache.billed(p))
+	}
 	return list
 }
 
@@ -183,4 +181,5 @@ type Preview struct {
 	Excess        int64
 	Charge        money.Micros
 	Total         money.Micros
+	CacheOK       bool // the form says enough to tell what an answer of the cache costs
 }
