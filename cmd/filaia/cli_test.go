@@ -71,27 +71,33 @@ func everyCommand(t *testing.T, i *install) {
 
 	i.prints(`{"id":4,"slug":"ouro","version":1}`, false, "plan", "create", "--slug", "ouro", "--name", "Ouro", "--price", "99,90",
 		"--input-tokens", "1000", "--output-tokens", "500", "--overage", "charge", "--overage-price", "0.0001",
-		"--rpm", "60", "--tpm", "6000", "--parallel", "5", "--models", "gpt-4.1-nano, gpt-4o-mini")
+		"--rpm", "60", "--tpm", "6000", "--parallel", "5", "--models", "gpt-4.1-nano, gpt-4o-mini",
+		"--cache", "smart", "--cache-minutes", "90", "--cache-billed-percent", "20")
 	i.prints(`{"id":5,"slug":"rascunho","version":1}`, false, "plan", "create", "--slug", "rascunho", "--name", "Rascunho", "--price", "0",
 		"--input-tokens", "1", "--output-tokens", "1", "--overage", "block", "--draft")
 	i.prints(`[{"id":4,"slug":"ouro","name":"Ouro","version":1,"price":"99.90","input_tokens":1000,"output_tokens":500,"overage":"charge",
-		"overage_price":"0.0001","rpm":60,"tpm":6000,"parallel":5,"subscribers":0,"archived":false},
-		{"id":5,"slug":"rascunho","version":0,"price":"0.00"}]`, true, "plan", "list")
+		"overage_price":"0.0001","rpm":60,"tpm":6000,"parallel":5,"cache":"smart","cache_minutes":90,"cache_billed_percent":20,"subscribers":0,"archived":false},
+		{"id":5,"slug":"rascunho","version":0,"price":"0.00","cache":"off","cache_minutes":60,"cache_billed_percent":0}]`, true, "plan", "list")
 
 	i.prints(`{"id":1}`, false, "tenant", "create", "--name", "Padaria Aurora", "--plan", "ouro", "--email", "ana@aurora.com.br",
-		"--tax-id", "11.222.333/0001-81", "--time-zone", "America/Recife", "--billing-day", "5")
-	i.prints(`[{"id":1,"name":"Padaria Aurora","email":"ana@aurora.com.br","tax_id":"11222333000181","plan":"Ouro","status":"active","keys":0}]`,
+		"--tax-id", "11.222.333/0001-81", "--time-zone", "America/Recife", "--billing-day", "5", "--rpm", "120", "--tpm", "9000", "--parallel", "8")
+	i.prints(`[{"id":1,"name":"Padaria Aurora","email":"ana@aurora.com.br","tax_id":"11222333000181","plan":"Ouro","status":"active","keys":0,
+		"rpm":120,"tpm":9000,"parallel":8}]`,
 		false, "tenant", "list")
 
 	made := i.prints(`{"id":1}`, true, "key", "create", "--tenant", "1", "--name", "site", "--expires", "2099-01-31T00:00:00Z")
 	if made["key"] == nil || len(made) != 2 || !fullKey.MatchString(fmt.Sprint(made["key"])) {
 		t.Errorf("key create printed %v, want id and key", slices.Sorted(maps.Keys(made)))
 	}
-	i.prints(`{"id":2}`, true, "key", "create", "--tenant", "1", "--plan", "basico", "--models", "gpt-4.1-nano")
+	i.prints(`{"id":2}`, true, "key", "create", "--tenant", "1", "--plan", "basico", "--models", "gpt-4.1-nano", "--rpm", "10", "--cache", "off")
+	i.prints(`{"id":1,"rpm":30,"tpm":0,"parallel":2,"cache":"exact"}`, false, "key", "limits", "--id", "1", "--rpm", "30", "--parallel", "2", "--cache", "exact")
+	i.prints(`{"id":1,"rpm":0,"tpm":0,"parallel":2,"cache":"exact"}`, false, "key", "limits", "--id", "1", "--rpm", "0") // the rest stays
 	i.prints(`{"id":2,"revoked":true}`, false, "key", "revoke", "2")
 	i.prints(`{"id":2,"revoked":true}`, false, "key", "revoke", "--id", "2") // twice does no harm
-	i.prints(`[{"id":2,"tenant_id":1,"tenant":"Padaria Aurora","name":"API","models":["gpt-4.1-nano"],"state":"revoked","expires_at":null},
-		{"id":1,"name":"site","plan":"Ouro","models":[],"state":"active","expires_at":"2099-01-31T00:00:00Z","last_used_at":null}]`,
+	i.prints(`[{"id":2,"tenant_id":1,"tenant":"Padaria Aurora","name":"API","models":["gpt-4.1-nano"],"state":"revoked",
+		"expires_at":null,"rpm":10,"tpm":0,"parallel":0,"cache":"off"},
+		{"id":1,"name":"site","plan":"Ouro","models":[],"state":"active","expires_at":"2099-01-31T00:00:00Z","last_used_at":null,
+		"rpm":0,"parallel":2,"cache":"exact"}]`,
 		true, "key", "list", "--tenant", "1")
 
 	used := i.prints(`{"tenant_id":1,"plan":"Ouro","requests":0,"failures":0,"input_tokens":0,"cached_tokens":0,"output_tokens":0,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/tenancy"
 )
 
 // flags is a command's flags, with --json on every one. Flags and positions may be mixed.
@@ -28,6 +29,13 @@ func newFlags(name string) *flags {
 	f.SetOutput(io.Discard) // errors are told once, by main
 	f.BoolVar(&f.json, "json", false, "print JSON")
 	return f
+}
+
+// rates takes limits a minute and at once; of says whose they are, as in " of this key alone".
+func (f *flags) rates(r *tenancy.Rates, of string) {
+	f.IntVar(&r.RequestsPerMinute, "rpm", 0, "requests per minute"+of+" (0: no limit)")
+	f.IntVar(&r.TokensPerMinute, "tpm", 0, "tokens per minute"+of+" (0: no limit)")
+	f.IntVar(&r.ParallelCalls, "parallel", 0, "calls at once"+of+" (0: no limit)")
 }
 
 // need marks flags without which the command cannot run.
@@ -92,7 +100,7 @@ func (f *flags) unreadable(err error) error {
 
 // flagOf names the flag of a rejected field where it is not the field's own name.
 var flagOf = map[string]string{
-	"expires_at": "expires", "routes": "route", "max_output_tokens": "max-output", "cached_input_price": "cached-price",
+	"expires_at": "expires", "routes": "route", "max_output_tokens": "max-output", "cached_input_price": "cached-price", "cache_billed": "cache-billed-percent",
 }
 
 // tell says rejected fields as flags: which, what was given and what is accepted. Other errors pass.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -21,6 +22,8 @@ func keyCreate(ctx context.Context, w world, args []string) error {
 	plan := f.String("plan", "", "slug of a plan of the key's own (default: the customer's)")
 	expires := f.String("expires", "", "when it stops working, RFC 3339 such as 2027-01-31T00:00:00Z (default: never)")
 	models := f.String("models", "", "allowed models, comma-separated (none: those of the plan)")
+	f.rates(&d.Rates, " of this key alone")
+	cache := f.String("cache", ofThePlan, cacheHelp)
 	f.need("tenant")
 	if err := f.parse(w, args); err != nil {
 		return err
@@ -28,6 +31,7 @@ func keyCreate(ctx context.Context, w world, args []string) error {
 	if err := f.noRest(); err != nil {
 		return err
 	}
+	d.Cache = keyCache(*cache)
 	if *expires != "" {
 		at, err := time.Parse(time.RFC3339, *expires)
 		if err != nil {
@@ -67,14 +71,16 @@ func keyList(ctx context.Context, w world, args []string) error {
 		return err
 	}
 	type row struct {
-		ID         int64      `json:"id"`
-		TenantID   int64      `json:"tenant_id"`
-		Tenant     string     `json:"tenant"`
-		Name       string     `json:"name"`
-		Hint       string     `json:"hint"`
-		Plan       string     `json:"plan"`
-		Models     []string   `json:"models"`
-		State      string     `json:"state"`
+		ID       int64    `json:"id"`
+		TenantID int64    `json:"tenant_id"`
+		Tenant   string   `json:"tenant"`
+		Name     string   `json:"name"`
+		Hint     string   `json:"hint"`
+		Plan     string   `json:"plan"`
+		Models   []string `json:"models"`
+		State    string   `json:"state"`
+		Cache    string   `json:"cache"` // plan: as the plan says
+		limits
 		ExpiresAt  *time.Time `json:"expires_at"`
 		LastUsedAt *time.Time `json:"last_used_at"`
 	}
@@ -86,7 +92,8 @@ func keyList(ctx context.Context, w world, args []string) error {
 		out, rows := []row{}, [][]string{}
 		for _, k := range keys {
 			state := string(k.State(time.Now()))
-			out = append(out, row{k.ID, k.TenantID, k.TenantName, k.Name, k.Hint, k.PlanName, k.AllowedModels, state, k.ExpiresAt, k.LastUsedAt})
+			out = append(out, row{ID: k.ID, TenantID: k.TenantID, Tenant: k.TenantName, Name: k.Name, Hint: k.Hint, Plan: k.PlanName, Models: k.AllowedModels,
+				State: state, Cache: cmp.Or(string(k.Cache), ofThePlan), limits: limitsOf(k.Rates), ExpiresAt: k.ExpiresAt, LastUsedAt: k.LastUsedAt})
 			rows = append(rows, []string{id(k.ID), k.TenantName, k.Name, k.Hint, k.PlanName, strings.Join(k.AllowedModels, ","), state})
 		}
 		return f.print(w, out, []string{"ID", "TENANT", "NAME", "KEY", "PLAN", "MODELS", "STATE"}, rows)

@@ -83,6 +83,7 @@ func commands() []command {
 		{"tenant list", "list customers", tenantList},
 		{"key create", "make an API key; its secret is shown once", keyCreate},
 		{"key list", "list API keys", keyList},
+		{"key limits", "change the limits and the cache of a key; only the flags given change", keyLimits},
 		{"key revoke", "make an API key stop working", keyRevoke},
 		{"provider create", "add a provider that answers calls", providerCreate},
 		{"provider list", "list providers", providerList},

@@ -23,9 +23,11 @@ func planCreate(ctx context.Context, w world, args []string) error {
 	f.Int64Var(&t.OutputTokens, "output-tokens", 0, "output tokens included")
 	overage := f.String("overage", "", "above the included tokens: block or charge")
 	overagePrice := f.String("overage-price", "0", "R$ a token above, such as 0.0001, with --overage charge")
-	f.IntVar(&t.RequestsPerMinute, "rpm", 0, "requests per minute (0: no limit)")
-	f.IntVar(&t.TokensPerMinute, "tpm", 0, "tokens per minute (0: no limit)")
-	f.IntVar(&t.ParallelCalls, "parallel", 0, "calls at once (0: no limit)")
+	var rates tenancy.Rates
+	f.rates(&rates, "")
+	cache := f.String("cache", string(tenancy.CacheOff), "answer from the cache: off, exact (the same request) or smart (the same question in other words, too)")
+	f.IntVar(&t.CacheMinutes, "cache-minutes", 60, "how long an answer may be given again, 1 to 43200")
+	f.IntVar(&t.CacheBilled, "cache-billed-percent", 0, "percent of the tokens served from the cache that are billed")
 	models := f.String("models", "", "allowed models, comma-separated (none: all)")
 	draft := f.Bool("draft", false, "do not publish yet")
 	f.need("slug", "name", "price", "input-tokens", "output-tokens", "overage")
@@ -38,10 +40,12 @@ func planCreate(ctx context.Context, w world, args []string) error {
 	var form fault.Form
 	t.Price = amount(&form, "price", *price)
 	t.OveragePrice = amount(&form, "overage_price", *overagePrice)
+	t.Overage, t.AllowedModels, t.Cache = tenancy.Overage(*overage), list(*models), tenancy.CacheMode(*cache)
+	t.RequestsPerMinute, t.TokensPerMinute, t.ParallelCalls = rates.RequestsPerMinute, rates.TokensPerMinute, rates.ParallelCalls
+	form.Check(t.CacheMinutes > 0, "cache_minutes", "error.range", "min", 1, "max", 43_200) // 0 would mean the usual time
 	if err := form.Err(); err != nil {
 		return f.tell(err)
 	}
-	t.Overage, t.AllowedModels = tenancy.Overage(*overage), list(*models)
 	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		if err := knownModels(ctx, s, t.AllowedModels); err != nil {
 			return err
@@ -113,6 +117,9 @@ func planList(ctx context.Context, w world, args []string) error {
 		RPM          int    `json:"rpm"`
 		TPM          int    `json:"tpm"`
 		Parallel     int    `json:"parallel"`
+		Cache        string `json:"cache"`
+		CacheMinutes int    `json:"cache_minutes"`
+		CacheBilled  int    `json:"cache_billed_percent"`
 		Subscribers  int    `json:"subscribers"`
 		Archived     bool   `json:"archived"`
 	}
@@ -134,6 +141,7 @@ func planList(ctx context.Context, w world, args []string) error {
 				t := v.Terms
 				r.Price, r.InputTokens, r.OutputTokens, r.Overage = t.Price.Plain(), t.InputTokens, t.OutputTokens, string(t.Overage)
 				r.OveragePrice, r.RPM, r.TPM, r.Parallel = t.OveragePrice.Plain(), t.RequestsPerMinute, t.TokensPerMinute, t.ParallelCalls
+				r.Cache, r.CacheMinutes, r.CacheBilled = string(t.Cache), t.CacheMinutes, t.CacheBilled
 			}
 			out = append(out, r)
 			rows = append(rows, []string{id(r.ID), r.Slug, r.Name, strconv.Itoa(r.Version), r.Price, id(r.InputTokens), id(r.OutputTokens),

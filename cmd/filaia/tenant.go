@@ -19,6 +19,7 @@ func tenantCreate(ctx context.Context, w world, args []string) error {
 	f.StringVar(&d.Email, "email", "", "where to write to")
 	f.StringVar(&d.TaxID, "tax-id", "", "CNPJ or CPF")
 	f.StringVar(&d.TimeZone, "time-zone", "", "IANA time zone (default: FILAIA_TIME_ZONE)")
+	f.rates(&d.Rates, " of all its keys together")
 	f.IntVar(&d.BillingDay, "billing-day", 1, "day of the month on which periods begin")
 	f.need("name", "plan")
 	if err := f.parse(w, args); err != nil {
@@ -76,6 +77,7 @@ func tenantList(ctx context.Context, w world, args []string) error {
 		Plan   string `json:"plan"`
 		Status string `json:"status"`
 		Keys   int    `json:"keys"`
+		limits
 	}
 	return withStore(ctx, w, f, func(ctx context.Context, _ config.Config, s *store.Store) error {
 		tenants, err := everyPage(ctx, s.ListTenants, tenancy.ListQuery{})
@@ -84,7 +86,7 @@ func tenantList(ctx context.Context, w world, args []string) error {
 		}
 		out, rows := []row{}, [][]string{}
 		for _, t := range tenants {
-			r := row{t.ID, t.Name, t.Email, t.TaxID, t.PlanName, string(t.Status), t.Keys}
+			r := row{t.ID, t.Name, t.Email, t.TaxID, t.PlanName, string(t.Status), t.Keys, limitsOf(t.Rates)}
 			out = append(out, r)
 			rows = append(rows, []string{id(r.ID), r.Name, r.Email, tenancy.FormatTaxID(r.TaxID), r.Plan, r.Status, strconv.Itoa(r.Keys)})
 		}
