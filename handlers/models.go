@@ -26,6 +26,7 @@ type modelReader interface {
 	AllModels(ctx context.Context) ([]tenancy.Model, error)
 	Model(ctx context.Context, name string) (tenancy.Model, error)
 	Prices(ctx context.Context, model string) ([]tenancy.Price, error)
+	ModelChanges(ctx context.Context, name string, limit int) ([]tenancy.Change, error)
 }
 
 type modelWriter interface {
@@ -172,9 +173,13 @@ func (p *Panel) showModel(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	acts, err := p.Models.ModelChanges(ctx, one.Name, changesOfOne)
+	if err != nil {
+		return err
+	}
 	m := models.ShowModel{
 		Frame: p.frame(c, one.Name, "models"), MayEdit: v.User.Role.MayEdit(), Now: p.Now(), Row: modelRow(one, houses),
-		OwnedBy: one.OwnedBy, CreatedAt: one.CreatedAt,
+		OwnedBy: one.OwnedBy, CreatedAt: one.CreatedAt, Acts: shownActs(acts),
 	}
 	if m.Rate, err = p.rateNow(c); err != nil {
 		return err

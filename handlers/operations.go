@@ -82,9 +82,17 @@ func (p *Panel) showOperations(c *fiber.Ctx) error {
 	limiter, cache := p.Operations.Limiter(), p.Operations.Cache()
 	m.Limiter = operations.Limiter{Shared: limiter.Shared, Away: limiter.Away}
 	m.Cache = operations.Cache{Hits: cache.Hits, Lookups: cache.Lookups, Entries: cache.Entries, Off: cache.Off}
+	var idle []operations.House // without models: last, so that the others keep their places
 	for _, h := range houses {
-		m.Houses = append(m.Houses, h.model())
+		shown := h.model()
+		shown.Keyless = p.keyless(h.Provider)
+		if len(shown.Breakers)+shown.Quiet > 0 {
+			m.Houses = append(m.Houses, shown)
+		} else {
+			idle = append(idle, shown)
+		}
 	}
+	m.Houses = append(m.Houses, idle...)
 	return p.render(c, operations.Page(m), operations.Live(m))
 }
 
@@ -150,10 +158,7 @@ func (h *house) breaker(model string) operations.Breaker {
 		force, forced = h.forces[""]
 	}
 	if forced { // the database knows before this process does
-		b.State, b.ForcedBy, b.ForcedAt, b.RetryIn = force.State, force.Actor, force.At, 0
-		if b.Since.IsZero() {
-			b.Since = force.At
-		}
+		b.State, b.ForcedBy, b.ForcedAt, b.Since, b.RetryIn = force.State, force.Actor, force.At, force.At, 0
 	} else if b.State == operations.ForcedOpen || b.State == operations.ForcedClosed {
 		b.State = string(breaker.Closed)
 	}
@@ -217,6 +222,14 @@ func breakerChanges(list []tenancy.BreakerChange) []operations.Change {
 		}
 	}
 	return changes
+}
+
+func shownActs(list []tenancy.Change) []operations.Act {
+	acts := make([]operations.Act, len(list))
+	for i, one := range list {
+		acts[i] = operations.Act(one)
+	}
+	return acts
 }
 
 // forceBreaker carries out what a person decided: open, close, or auto for giving it back.

@@ -59,6 +59,7 @@ func TestOperationsTellHowTheGatewayStands(t *testing.T) {
 	s := newSite(t)
 	b := s.as(t, tenancy.Viewer)
 	own := s.comesWith(t)
+	s.environment = provided{address: "https://api.openai.com/v1", key: "sk-da-variavel"}
 	b.get("/operations").status(http.StatusOK).has(text("operations.limiter.local"), text("operations.no_changes"), text("operations.working"))
 	since := s.Now().Add(-5 * time.Minute)
 	s.running.providers = map[int64]breaker.Snapshot{own.ID: {Parallel: 7, Models: []breaker.ModelSnapshot{

@@ -15,8 +15,17 @@ import (
 
 // ProviderStore is what these pages need of the store.
 type ProviderStore interface {
+	providerReader
+	providerWriter
+}
+
+type providerReader interface {
 	Providers(ctx context.Context) ([]tenancy.Provider, error)
 	Provider(ctx context.Context, id int64) (tenancy.Provider, error)
+	ProviderChanges(ctx context.Context, id int64, limit int) ([]tenancy.Change, error)
+}
+
+type providerWriter interface {
 	CreateProvider(ctx context.Context, d tenancy.ProviderDraft) (tenancy.Provider, error)
 	UpdateProvider(ctx context.Context, id int64, d tenancy.ProviderDraft) error
 	DeleteProvider(ctx context.Context, id int64) error
@@ -182,11 +191,16 @@ func (p *Panel) showProvider(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	acts, err := p.Providers.ProviderChanges(c.UserContext(), h.ID, changesOfOne)
+	if err != nil {
+		return err
+	}
 	v := at(c)
 	m := providers.ShowModel{
 		Frame: p.frame(c, h.Name, "providers"), MayEdit: v.User.Role.MayEdit(), Now: p.Now(), Row: p.providerRow(h),
 		Credential: p.credentialShown(v.Say, h.Provider), CreatedAt: h.CreatedAt, ThrottledUntil: h.snap.ThrottledUntil,
 		MaxWaiting: h.Limits.MaxWaiting, Forced: h.breaker(""), Limits: shownLimits(h.Limits), Changes: breakerChanges(changes),
+		Acts: shownActs(acts),
 	}
 	if h.Kind == tenancy.AzureProvider {
 		m.APIVersion = h.APIVersion

@@ -89,8 +89,9 @@ func (p Printer) Zone() *time.Location {
 }
 
 // T is the text of key with its placeholders filled from args, which are name, value pairs:
-// p.T("plans.count", "n", 3). Integers are written with the language's thousands marks, lengths of time as
-// Duration does, everything else as fmt does. The argument "n" chooses between one and other. A key without a text is returned itself.
+// p.T("plans.count", "n", 3). Integers are written with the language's thousands marks, lengths of time as Duration
+// does, everything else as fmt does. The argument "n" chooses between one and other. A key without a text is returned
+// itself.
 func (p Printer) T(key string, args ...any) string {
 	msg, ok := loaded()[p.Lang()][key]
 	if !ok {

@@ -133,8 +133,10 @@
       item.hidden = !item.dataset.text.toLowerCase().includes(wanted);
     });
   });
-  document.addEventListener("keydown", function (e) {
-    if (e.key === "Enter" && e.target.matches("[data-filter]")) e.preventDefault(); // it would send the form
+  ["keydown", "keypress"].forEach(function (kind) {
+    document.addEventListener(kind, function (e) {
+      if (e.key === "Enter" && e.target.matches("[data-filter]")) e.preventDefault(); // it would send the form
+    });
   });
   document.addEventListener("click", function (e) {
     var all = e.target.closest("[data-check-shown]");

@@ -10,6 +10,7 @@ import (
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/views/layout"
+	"github.com/fila-ia/filaia/views/operations"
 	"github.com/fila-ia/filaia/views/ui"
 )
 
@@ -95,6 +96,11 @@ type Route struct {
 	OwnPrice               bool
 }
 
+// perCall tells whether calls have a price and their tokens have none.
+func (p Price) perCall() bool {
+	return p.Request > 0 && p.Input == 0 && p.CachedInput == 0 && p.Output == 0 && p.Reasoning == 0
+}
+
 // providers names those that answer, in the order in which they are asked.
 func (r Row) providers() string {
 	var names []string
@@ -165,6 +171,7 @@ type ShowModel struct {
 	CreatedAt time.Time
 	Rate      Rate
 	Prices    []Price // the newest first
+	Acts      []operations.Act
 }
 
 // FormModel is the page to make or edit a model. Values are as typed.

@@ -27,7 +27,8 @@ type House struct {
 	ID             string
 	Name           string
 	Active         bool
-	Parallel, Cap  int // calls on their way, and how many there may be; 0: no cap
+	Keyless        bool // it takes a credential and has none
+	Parallel, Cap  int  // calls on their way, and how many there may be; 0: no cap
 	Waiting        int
 	ThrottledUntil time.Time // zero: the provider asked for no pause
 	Breakers       []Breaker // those worth a line
@@ -158,6 +159,22 @@ func (c Change) why(p i18n.Printer) string {
 	return c.Reason
 }
 
+// Act is what a person changed.
+type Act struct {
+	At     time.Time
+	Actor  string
+	Action string // of the audit log, such as "model.edit"
+}
+
+// words tells an act; one that is not known is shown as it is.
+func (a Act) words(p i18n.Printer) string {
+	key := "operations.action." + a.Action
+	if text := p.T(key); text != key {
+		return text
+	}
+	return a.Action
+}
+
 // Limiter is how limits a minute and at once are counted.
 type Limiter struct {
 	Shared bool      // over Redis, by all replicas together
@@ -219,7 +236,7 @@ func (m PageModel) breakers() (all, stopped int) {
 func (m PageModel) working() int {
 	n := 0
 	for _, h := range m.Houses {
-		if h.Active && h.stopped() == 0 && h.ThrottledUntil.IsZero() {
+		if h.Active && !h.Keyless && h.stopped() == 0 && h.ThrottledUntil.IsZero() {
 			n++
 		}
 	}

@@ -92,6 +92,7 @@ type ShowModel struct {
 	Routes         []Route
 	Limits         Limits
 	Changes        []operations.Change
+	Acts           []operations.Act
 }
 
 // Route is a model that the provider answers for.
