@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"time"
 	_ "time/tzdata" // periods run in tenants' zones, also where the system knows none
 
-	"github.com/fila-ia/filaia/internal/config"
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
 )
@@ -131,13 +129,6 @@ func oneLine(err error) string {
 		return i18n.NewPrinter(i18n.En, nil).T(f.Key, f.Args...)
 	}
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
-}
-
-func logger(cfg config.Config, w io.Writer) *slog.Logger {
-	if cfg.JSONLog {
-		return slog.New(slog.NewJSONHandler(w, nil))
-	}
-	return slog.New(slog.NewTextHandler(w, nil))
 }
 
 // Version is set by the build.

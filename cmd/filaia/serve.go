@@ -36,7 +36,8 @@ func serve(ctx context.Context, w world, args []string) error {
 	if err != nil {
 		return err
 	}
-	log := logger(cfg, w.stderr)
+	log, flush := logger(cfg, w.stderr)
+	defer flush()
 	if *role == "worker" {
 		return serveWorker(ctx, cfg, log)
 	}

@@ -50,7 +50,7 @@ func (a *API) claim(r *request, b *body) gateway.Request {
 	w := b.wire
 	claim := gateway.Request{
 		Endpoint: w.endpoint, Model: b.model, Stream: b.stream, ByRequest: w.byRequest,
-		InputBound: w.bound(b), ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
+		InputBound: func() int64 { return w.bound(b) }, ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
 	}
 	if w.output != nil && b.maxOutput == 0 {
 		claim.OutputBound = w.output(b)
@@ -94,7 +94,15 @@ func (a *API) whole(r *request, call *gateway.Call, b *body) error {
 		return a.failed(call, err)
 	}
 	defer answer.Release()
-	return a.relayWhole(r, call, b, wholeAnswer{answer.Status(), answer.Header, answer.Body()})
+	whole := wholeAnswer{answer.Status(), answer.Header, answer.Body()}
+	if tokens, ok := call.Found(); ok {
+		if err := call.Finish(gateway.Outcome{HTTPStatus: fiber.StatusOK, Tokens: tokens}); err != nil {
+			return notRecorded(err)
+		}
+		passWhole(r, call, whole)
+		return nil
+	}
+	return a.relayWhole(r, call, b, whole)
 }
 
 // wholeAnswer is a provider's answer in one piece.

@@ -20,8 +20,9 @@ type Request struct {
 	Endpoint string // such as "chat.completions"
 	Model    string
 	Stream   bool
-	// InputBound is an upper bound of the input tokens; ExactInput counts them, slowly.
-	InputBound int64
+	// InputBound gives an upper bound of the input tokens; ExactInput counts them, slowly. An answer of the cache needs
+	// neither.
+	InputBound func() int64
 	ExactInput func() int64
 	MaxOutput  int64 // per choice; 0 where the caller set no limit
 	Choices    int64 // at least 1
@@ -86,7 +87,7 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 	if err != nil {
 		return nil, standing, err
 	}
-	ticket, rates, err := g.Rates.Acquire(ctx, claimOf(caller, r.InputBound/bytesPerToken+max(r.MaxOutput, 0)*r.Choices))
+	ticket, rates, err := g.Rates.Acquire(ctx, claimOf(caller, r.expected(caller)))
 	standing.Rates = rates
 	if err != nil {
 		return nil, standing, rateRefusal(err)
@@ -106,6 +107,14 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 	c.Standing = standing
 	g.inFlight.Add(1)
 	return c, standing, nil
+}
+
+// expected is how many tokens the rates reserve; where none limits tokens, nobody needs to know.
+func (r *Request) expected(caller *tenancy.Caller) int64 {
+	if caller.TokenRates() {
+		return r.InputBound()/bytesPerToken + r.MaxOutput*r.Choices
+	}
+	return 0
 }
 
 func rateRefusal(err error) error {
@@ -144,7 +153,7 @@ func (g *Gateway) hold(ctx context.Context, caller *tenancy.Caller, model *tenan
 	if !caller.Hard() {
 		return g.Quota.Count(ctx, caller.PeriodID), 0, nil
 	}
-	want := quota.Want{In: r.InputBound, ExactIn: r.ExactInput, Out: r.MaxOutput * r.Choices}
+	want := quota.Want{In: r.InputBound(), ExactIn: r.ExactInput, Out: r.MaxOutput * r.Choices}
 	switch {
 	case r.ByRequest && model.Price.Input == 0 && model.Price.Output == 0:
 		want = quota.Want{}
@@ -265,6 +274,14 @@ func (c *Call) price() tenancy.Price {
 		return c.offer.routes[0].Price
 	}
 	return c.offer.Price
+}
+
+// Found gives the tokens of an answer of the cache, and whether it is one: its usage is known.
+func (c *Call) Found() (t usage.Tokens, ok bool) {
+	if c.entry == nil {
+		return t, false
+	}
+	return c.entry.Tokens, true
 }
 
 // QuotaLeft is what is left of the period's included tokens now.

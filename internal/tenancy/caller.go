@@ -25,6 +25,11 @@ func (c *Caller) Hard() bool { return c.Terms.Overage == Block }
 // Cached tells whether calls may be answered from the cache.
 func (c *Caller) Cached() bool { return c.Cache.Mode == CacheExact || c.Cache.Mode == CacheSmart }
 
+// TokenRates tells whether tokens a minute are limited by key, tenant or plan.
+func (c *Caller) TokenRates() bool {
+	return c.KeyRates.TokensPerMinute|c.TenantRates.TokensPerMinute|c.Terms.TokensPerMinute != 0
+}
+
 // Allows tells whether plan and key allow the model.
 func (c *Caller) Allows(model string) bool {
 	return allows(c.Terms.AllowedModels, model) && allows(c.KeyModels, model)
