@@ -52,11 +52,7 @@ func attempt[A head](ctx context.Context, c *Call, message func(string) *Message
 			s.drop(answer)
 		}
 		done := try[A]{route: r, pass: pass}
-		if after := r.house.Provider.Limits.Hedge; after > 0 && !t.hedged {
-			done = race(ctx, t, done, message, s)
-		} else {
-			done.run(ctx, c.g, s, message(r.UpstreamModel))
-		}
+		done.run(ctx, c.g, s, message(r.UpstreamModel))
 		c.route, c.event.Provider = done.route, done.route.house.Provider.Slug
 		answer, err = done.answer, done.err
 		switch {
