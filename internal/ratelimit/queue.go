@@ -26,22 +26,31 @@ func (m *member) key() memberKey { return memberKey{m.tenant, m.scope.ID, m.scop
 // news is what Redis has not heard of one scope.
 type news struct {
 	member member
-	next   correction
+	debt   int64
+	alive  []string // calls under way
+	ended  []string // calls that are not
 	// sent is what Redis was told but has not confirmed. It is told again unchanged, under its number, until Redis
 	// confirms it: whether it arrived the first time, only Redis knows.
 	sent correction
 	busy bool // a question carries sent just now
 }
 
-// correction is something to tell Redis of one scope.
+// correction is what Redis is told of one scope. Which calls ended may be told twice and in any order.
 type correction struct {
 	number int64
 	debt   int64
-	alive  []string // calls under way
-	ended  []string // calls that are not
+	alive  []string
+	ended  []string
 }
 
-func (c *correction) empty() bool { return c.debt == 0 && len(c.alive) == 0 && len(c.ended) == 0 }
+func (c *correction) empty() bool { return c.debt == 0 && len(c.alive) == 0 }
+
+// carried is what one question tells of a scope.
+type carried struct {
+	correction
+	member member
+	news   *news // where the question carries what was sent: it must be confirmed
+}
 
 // of gives the news of a scope, to be added to. The lock must be held.
 func (q *queue) of(m member) *news {
@@ -57,44 +66,49 @@ func (q *queue) of(m member) *news {
 	return n
 }
 
-// take gives what the next question about a scope, m, is to tell, and the news to confirm then, or nil. Only one question at
-// a time carries a correction, so that their numbers arrive in order. The others repeat which calls ended, which does
-// no harm: a caller whose call ended finds its place free.
-func (q *queue) take(key memberKey) (n *news, m member, tell correction) {
+// take gives what the next question about a scope is to tell. Only one question at a time carries debts and calls under
+// way, so that they arrive in order. What ended goes with the next question, as a caller whose call ended expects its
+// place to be free; but never past news that the same call is under way.
+func (q *queue) take(key memberKey) (c carried) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n = q.waiting[key]
-	if n == nil {
-		return nil, m, tell
+	n := q.waiting[key]
+	if n == nil || n.busy && len(n.sent.alive) > 0 {
+		return c
 	}
-	if n.busy {
-		return nil, m, correction{ended: slices.Concat(n.sent.ended, n.next.ended)}
+	c.member = n.member
+	if !n.busy {
+		if n.sent.empty() && (n.debt != 0 || len(n.alive) > 0) {
+			q.number++
+			n.sent = correction{number: q.number, debt: n.debt, alive: n.alive}
+			n.debt, n.alive = 0, nil
+		}
+		c.correction, c.news, n.busy = n.sent, n, true
 	}
-	if n.sent.empty() {
-		q.number++
-		n.sent, n.next = n.next, correction{}
-		n.sent.number = q.number
-	}
-	n.busy = true
-	tell = n.sent
-	if len(n.next.ended) > 0 {
-		tell.ended = slices.Concat(tell.ended, n.next.ended)
-	}
-	return n, n.member, tell
+	c.ended, n.ended = n.ended, nil
+	return c
 }
 
 // release is called for what take gave, once the question was answered (heard) or failed.
-func (q *queue) release(n *news, heard bool) {
-	if n == nil {
+func (q *queue) release(c carried, heard bool) {
+	if c.news == nil && len(c.ended) == 0 {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if !heard && len(c.ended) > 0 {
+		n := q.of(c.member)
+		n.ended = append(n.ended, c.ended...)
+	}
+	n := c.news
+	if n == nil {
+		return
+	}
 	n.busy = false
 	if heard {
 		n.sent = correction{}
 	}
-	if n.sent.empty() && n.next.empty() {
+	if n.sent.empty() && n.debt == 0 && len(n.alive)+len(n.ended) == 0 {
 		delete(q.waiting, n.member.key())
 	}
 }
@@ -120,9 +134,9 @@ func (q *queue) ended(t *Ticket, tokens, now int64) {
 			continue
 		}
 		n := q.of(m)
-		n.next.debt += debt
+		n.debt += debt
 		if m.scope.Limits.parallel() > 0 {
-			n.next.ended = append(n.next.ended, t.call.id)
+			n.ended = append(n.ended, t.call.id)
 		}
 	}
 }
@@ -134,7 +148,7 @@ func (q *queue) forsake(c *call) {
 	for _, m := range c.scopes {
 		if m.scope.Limits.parallel() > 0 {
 			n := q.of(m)
-			n.next.ended = append(n.next.ended, c.id)
+			n.ended = append(n.ended, c.id)
 		}
 	}
 }
@@ -147,7 +161,7 @@ func (q *queue) renew(now, again int64) {
 		for _, m := range c.scopes {
 			if m.scope.Limits.parallel() > 0 {
 				n := q.of(m)
-				n.next.alive = append(n.next.alive, c.id)
+				n.alive = append(n.alive, c.id)
 			}
 		}
 		c.unlink()

@@ -11,8 +11,9 @@
 -- Debts are counted as in debt.go: whole numbers below 2^53, which Lua's numbers hold exactly. The clock is Redis' own:
 -- those of the replicas may differ.
 
+local call = redis.call
 local UNIT, LONGEST, MOST, REMEMBER = 60000, 1440, 2 ^ 53, 300000
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function aged(debt, was, limit, elapsed)
@@ -36,29 +37,31 @@ local mode, id, lease, asked = arg(), arg(), number(), number()
 
 local function places(s)
   local alive = number()
-  for _ = 1, alive do redis.call('ZADD', s.places, now + lease, arg()) end
-  if alive > 0 then redis.call('PEXPIRE', s.places, lease) end
-  for _ = 1, number() do redis.call('ZREM', s.places, arg()) end
+  for _ = 1, alive do call('ZADD', s.places, now + lease, arg()) end
+  if alive > 0 then call('PEXPIRE', s.places, lease) end
+  for _ = 1, number() do call('ZREM', s.places, arg()) end
   if s.parallel == 0 then return 0 end
-  return redis.call('ZCOUNT', s.places, string.format('(%.0f', now), '+inf')
+  local calls = call('ZCARD', s.places)
+  if calls < s.parallel then return calls end
+  -- Those whose replica died are counted until they are in the way.
+  return calls - call('ZREMRANGEBYSCORE', s.places, '-inf', string.format('%.0f', now))
 end
 
 local function read(i)
   local s = {rates = KEYS[3 * i - 2], places = KEYS[3 * i - 1], heard = KEYS[3 * i], r = 0, t = 0}
   s.requests, s.tokens, s.parallel = number(), number(), number()
-  local value = redis.call('GET', s.rates)
-  local since, r, requests, t, tokens = string.match(value or '', '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-  if since then
-    requests, tokens = tonumber(requests), tonumber(tokens)
+  local value = call('GET', s.rates)
+  if value and #value == 40 then
+    local since, r, requests, t, tokens = struct.unpack('<ddddd', value)
     if mode == 'tell' then s.requests, s.tokens = requests, tokens end
     local elapsed = math.max(now - since, 0)
-    s.r = aged(tonumber(r), requests, s.requests, elapsed)
-    s.t = aged(tonumber(t), tokens, s.tokens, elapsed)
+    s.r = aged(r, requests, s.requests, elapsed)
+    s.t = aged(t, tokens, s.tokens, elapsed)
     s.changed = requests ~= s.requests or tokens ~= s.tokens
   end
   local correction, debt = number(), number()
-  if correction > 0 and debt ~= 0 and s.tokens > 0 and correction > tonumber(redis.call('GET', s.heard) or 0) then
-    redis.call('SET', s.heard, correction, 'PX', REMEMBER)
+  if correction > 0 and debt ~= 0 and s.tokens > 0 and correction > tonumber(call('GET', s.heard) or 0) then
+    call('SET', s.heard, correction, 'PX', REMEMBER)
     s.t = owe(s.t, debt, s.tokens)
     s.changed = true
   end
@@ -77,9 +80,8 @@ local function takeFrom(s)
   if s.tokens > 0 then s.t = owe(s.t, math.min(asked, s.tokens) * UNIT, s.tokens) end
   s.changed = s.changed or s.requests > 0 or s.tokens > 0
   if s.parallel > 0 then
-    redis.call('ZREMRANGEBYSCORE', s.places, '-inf', string.format('%.0f', now))
-    redis.call('ZADD', s.places, now + lease, id)
-    redis.call('PEXPIRE', s.places, lease)
+    call('ZADD', s.places, now + lease, id)
+    call('PEXPIRE', s.places, lease)
     s.calls = s.calls + 1
   end
 end
@@ -89,10 +91,9 @@ local function write(s)
   if s.requests > 0 then whole = math.max(whole, s.r / s.requests) end
   if s.tokens > 0 then whole = math.max(whole, s.t / s.tokens) end
   if whole == 0 then
-    redis.call('DEL', s.rates)
+    call('DEL', s.rates)
   else
-    redis.call('SET', s.rates, string.format('%.0f %.0f %.0f %.0f %.0f', now, s.r, s.requests, s.t, s.tokens),
-      'PX', string.format('%.0f', math.ceil(whole) + 1))
+    call('SET', s.rates, struct.pack('<ddddd', now, s.r, s.requests, s.t, s.tokens), 'PX', math.ceil(whole) + 1)
   end
 end
 

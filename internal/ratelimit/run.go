@@ -72,15 +72,15 @@ func (l *Limiter) flush(ctx context.Context) {
 
 // tell tells Redis of these scopes.
 func (l *Limiter) tell(ctx context.Context, seen *circuit, keys []memberKey) bool {
-	told, questions, tenants := make([]*news, 0, len(keys)), make([]question, 0, len(keys)), make([]int64, 0, len(keys))
+	told, questions := make([]carried, 0, len(keys)), make([]question, 0, len(keys))
 	for _, key := range keys {
-		n, m, tell := l.queue.take(key)
-		if n == nil {
+		c := l.queue.take(key)
+		if c.news == nil && len(c.ended) == 0 {
 			continue // a caller's question carries it, or did
 		}
 		q := l.redis.newQuestion(toTell, "", 0)
-		q.about(l.redis, m, tell)
-		told, questions, tenants = append(told, n), append(questions, q), append(tenants, m.tenant)
+		q.about(l.redis, c.member, c.correction)
+		told, questions = append(told, c), append(questions, q)
 	}
 	if len(told) == 0 {
 		return true
@@ -89,7 +89,7 @@ func (l *Limiter) tell(ctx context.Context, seen *circuit, keys []memberKey) boo
 	for i, err := range l.redis.askAll(ctx, questions) {
 		l.queue.release(told[i], err == nil)
 		if err != nil && heard {
-			l.trip(seen, tenants[i], err)
+			l.trip(seen, told[i].member.tenant, err)
 		}
 		heard = heard && err == nil
 	}

@@ -34,20 +34,19 @@ func (l *Limiter) acquireShared(ctx context.Context, seen *circuit, c *Claim) (t
 // askShared makes the one round trip of a call, and takes along what Redis is still to be told of its scopes.
 func (l *Limiter) askShared(ctx context.Context, seen *circuit, purpose, id string, c *Claim) (stands [3]standing, fits, ok bool) {
 	q := l.redis.newQuestion(purpose, id, c.Tokens)
-	var carried [3]*news
+	var told [3]carried
 	for i, s := range c.Scopes {
 		if s.Limits == (Limits{}) {
 			continue
 		}
 		m := member{c.Tenant, s}
-		var tell correction
-		carried[i], _, tell = l.queue.take(m.key())
-		q.about(l.redis, m, tell)
+		told[i] = l.queue.take(m.key())
+		q.about(l.redis, m, told[i].correction)
 	}
 	a, trips, err := l.redis.ask(ctx, q)
 	l.roundTrips.Add(trips)
-	for _, n := range carried {
-		l.queue.release(n, err == nil)
+	for _, c := range told {
+		l.queue.release(c, err == nil)
 	}
 	if err != nil {
 		l.trip(seen, c.Tenant, err)

@@ -150,25 +150,42 @@ func TestACallThatEndedDoesNotStandInTheWayOfTheNext(t *testing.T) {
 	}
 }
 
-func TestAPlaceIsFreeAlsoWhileAnotherQuestionTellsOfIt(t *testing.T) {
+func TestAPlaceIsFreeAlsoWhileAnotherQuestionTellsOfTokens(t *testing.T) {
 	st := newStage(t)
 	l := st.limiter(t)
-	claim := ofPlan(1, Limits{Parallel: 2}, 0)
-	for range 2 {
-		ticket, _ := admit(t, l, claim)
-		defer ticket.Done(0)
-	}
-	ticket, _ := admit(t, l, ofPlan(2, Limits{Parallel: 1}, 0))
-	ticket.Done(0)
-	n, _, _ := l.queue.take(l.queue.keys()[0]) // another question, not yet sent
-	again, _ := admit(t, l, ofPlan(2, Limits{Parallel: 1}, 0))
-	again.Done(0)
-	admit(t, l, ofPlan(2, Limits{Parallel: 1}, 0))
-	l.queue.release(n, true)
+	claim := ofPlan(1, Limits{Tokens: 100, Parallel: 1}, 10)
+	first, _ := admit(t, l, claim)
+	first.Done(20)
+	slow := l.queue.take(l.queue.keys()[0]) // by a question that is not answered yet
+	l.queue.release(carried{correction: correction{ended: slow.ended}, member: slow.member}, false)
+	second, _ := admit(t, l, claim)
+	second.Done(20)
+	third, _ := admit(t, l, claim)
+	l.queue.release(slow, false) // nor ever will be
+	third.Done(20)
 	l.flush(t.Context())
-	if _, _, err := l.Acquire(t.Context(), claim); refusedBy(t, err).Kind != Parallel {
+	l.flush(t.Context())
+	if _, s := admit(t, l, claim); s.TokensLeft != 30 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+func TestACallThatEndedWhileItsPlaceIsRenewedGivesItBack(t *testing.T) {
+	st := newStage(t)
+	l := st.limiter(t)
+	claim := ofPlan(1, Limits{Parallel: 1}, 0)
+	ticket, _ := admit(t, l, claim)
+	l.queue.renew(1<<60, 1<<61)
+	renewal := l.queue.take(l.queue.keys()[0])
+	ticket.Done(0)
+	l.flush(t.Context()) // comes before the renewal, which is on another connection
+	q := l.redis.newQuestion(toTell, "", 0)
+	q.about(l.redis, renewal.member, renewal.correction)
+	if _, _, err := l.redis.ask(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
+	l.queue.release(renewal, true)
+	admit(t, l, claim)
 }
 
 func TestACorrectionLeavesTheLimitsAsTheyAreNow(t *testing.T) {
@@ -229,13 +246,13 @@ func TestACorrectionThatArrivesTwiceCountsOnce(t *testing.T) {
 	ticket, _ := admit(t, l, claim)
 	ticket.Done(300)
 	for range 2 { // as when the answer to the first is lost
-		n, m, tell := l.queue.take(l.queue.keys()[0])
+		c := l.queue.take(l.queue.keys()[0])
 		q := l.redis.newQuestion(toTell, "", 0)
-		q.about(l.redis, m, tell)
+		q.about(l.redis, c.member, c.correction)
 		if _, _, err := l.redis.ask(t.Context(), q); err != nil {
 			t.Fatal(err)
 		}
-		l.queue.release(n, false)
+		l.queue.release(c, false)
 	}
 	l.flush(t.Context())
 	if s := l.Status(t.Context(), claim); s.TokensLeft != 300 {
