@@ -19,7 +19,12 @@ type KeyStore interface {
 	CreateKey(ctx context.Context, d tenancy.KeyDraft) (tenancy.Key, tenancy.Secret, error)
 	RotateKey(ctx context.Context, id int64, overlap time.Duration) (tenancy.Key, tenancy.Secret, error)
 	RevokeKey(ctx context.Context, id int64) error
+	keyEditor
+}
+
+type keyEditor interface {
 	RenameKey(ctx context.Context, id int64, name string) error
+	UpdateKeyLimits(ctx context.Context, id int64, rates tenancy.Rates, cache tenancy.CacheMode) error
 }
 
 // keys serves API keys.
@@ -27,6 +32,9 @@ func (p *Panel) keys(r fiber.Router) {
 	r.Get("/keys", p.listKeys)
 	r.Post("/keys", p.createKey)
 	r.Get("/keys/new", p.needEditor, p.newKey)
+	r.Get("/keys/:id", p.showKey)
+	r.Get("/keys/:id/limits", p.needEditor, p.keyLimitsForm)
+	r.Post("/keys/:id/limits", p.limitKey)
 	r.Get("/keys/:id/rename", p.needEditor, p.renameKeyForm)
 	r.Post("/keys/:id/rename", p.renameKey)
 	r.Get("/keys/:id/rotate", p.needEditor, p.rotateKeyForm)
@@ -68,7 +76,8 @@ func (p *Panel) keyList(c *fiber.Ctx, q tenancy.ListQuery, path string) (keys.Li
 	}
 	columns := []ui.Column{
 		{Label: say.T("keys.field.name"), Sort: "name"}, {Label: say.T("keys.field.tenant"), Sort: "tenant"}, {Label: say.T("keys.col.state")},
-		{Label: say.T("keys.col.plan")}, {Label: say.T("keys.col.models")}, {Label: say.T("keys.field.last_used"), Sort: "last_used"},
+		{Label: say.T("keys.col.plan")}, {Label: say.T("keys.col.models")}, {Label: say.T("keys.col.limits")},
+		{Label: say.T("keys.field.last_used"), Sort: "last_used"},
 		{Label: say.T("keys.col.ends"), Sort: "expires"}, {Label: say.T("plans.col.actions"), Hidden: true},
 	}
 	newHref, search := "/keys/new", say.T("keys.search")
@@ -97,11 +106,14 @@ func panelKey(k tenancy.Key, now time.Time) keys.Key {
 		ID: strconv.FormatInt(k.ID, 10), TenantID: strconv.FormatInt(k.TenantID, 10), TenantName: k.TenantName, Name: k.Name, Hint: k.Hint,
 		State: keys.State(k.State(now)), Plan: k.PlanName, OwnPlan: k.PlanID != 0, Models: k.AllowedModels, CreatedAt: k.CreatedAt,
 		LastUsedAt: orZero(k.LastUsedAt), ExpiresAt: orZero(k.ExpiresAt), RevokedAt: orZero(k.RevokedAt), Replaced: k.RotatedTo != 0,
+		Rates: rateModel(k.Rates), Cache: string(k.Cache),
 	}
 }
 
 // keysPath is where a tenant's keys are listed.
 func keysPath(tenantID int64) string { return tenantPath(tenantID) + "/keys" }
+
+func keyPath(id int64) string { return "/keys/" + strconv.FormatInt(id, 10) }
 
 func (p *Panel) keyParam(c *fiber.Ctx) (tenancy.Key, error) {
 	id, err := idParam(c, "id")

@@ -55,7 +55,8 @@ func (p *Panel) keyForm(c *fiber.Ctx, tenant string) (keys.FormModel, error) {
 
 // readKey reads the form; an expiry is in the zone in which the page shows times.
 func readKey(f *form, zone *time.Location) tenancy.KeyDraft {
-	d := tenancy.KeyDraft{TenantID: f.IntOr("tenant", 0), Name: f.Text("name"), PlanID: f.IntOr("plan", 0), AllowedModels: f.All("models")}
+	d := tenancy.KeyDraft{TenantID: f.IntOr("tenant", 0), Name: f.Text("name"), PlanID: f.IntOr("plan", 0), AllowedModels: f.All("models"),
+		Rates: readRates(f), Cache: tenancy.CacheMode(f.Text("cache"))}
 	if text := f.Text("expires_at"); text != "" {
 		at, err := time.ParseInLocation(localMinute, text, zone)
 		if err != nil {
@@ -86,7 +87,7 @@ func (p *Panel) createKey(c *fiber.Ctx) error {
 	if formErr != nil {
 		return formErr
 	}
-	for _, name := range []string{"name", "plan", "expires_at"} {
+	for _, name := range []string{"name", "plan", "expires_at", "rpm", "tpm", "parallel", "cache"} {
 		m.Values[name] = f.Text(name)
 	}
 	checkModels(m.Models, d.AllowedModels)

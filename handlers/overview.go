@@ -24,6 +24,7 @@ type overviewSnapshot struct {
 	ranking    ranking
 	growth     usage.Growth
 	month      usage.Totals // of the last thirty days
+	day        usage.Totals // of today
 }
 
 // ranking is who used most, and how many used anything.
@@ -49,6 +50,7 @@ func (p *Panel) readOverview(ctx context.Context, s scope) (*overviewSnapshot, e
 	}
 	hours, err := p.sixtyDays(ctx, p.Dashboard, s, o.at, o.zone)
 	o.month = usage.Fill(usage.LastDays(o.at, chartDays, o.zone), usage.Day, o.zone, hours).Sum()
+	o.day = usage.Fill(usage.LastDays(o.at, 1, o.zone), usage.Hour, o.zone, hours).Sum()
 	return o, err
 }
 
@@ -65,7 +67,7 @@ func (p *Panel) rank(ctx context.Context, v view, span usage.Period) (ranking, e
 }
 
 func (o *overviewSnapshot) model(say i18n.Printer) dashboard.Model {
-	cards := o.figureCards(say, true)
+	cards := o.figureCards(say, true, "/refusals")
 	cards = append(cards, usageviews.Figure{
 		Label: say.T("usage.figure.active"), Value: say.Int(int64(o.ranking.active)),
 		Note: say.T("usage.figure.active_note", "n", o.growth.Customers),
@@ -73,10 +75,12 @@ func (o *overviewSnapshot) model(say i18n.Printer) dashboard.Model {
 	m := dashboard.Model{
 		Stream: streamURL("/live", o.scope), Figures: cards, Chart: o.chartModel(say),
 		Quotas: quotasModel(say, o.allowances, o.at, true), Goals: o.goals(say),
-		Calls: callsModel(say, o.calls, o.at), CallsRef: "/calls",
+		Calls: callsModel(say, o.calls, o.at), CallsRef: "/calls", Refusals: "/refusals",
+		Cache: aimed(say, o.cacheModel(say, savedItem(say, say.T("usage.cache.saved_today"), o.day.SavedUSD),
+			savedItem(say, say.T("usage.cache.saved_days"), o.month.SavedUSD))),
 	}
 	m.Calls.Tenant, m.Calls.Cost = true, true
-	m.Top = sharesModel(say.T("usage.shares.tenant"), o.ranking.top, o.totals.Tokens.Total(),
+	m.Top = sharesModel(say, say.T("usage.shares.tenant"), o.ranking.top, o.totals.Tokens.Total(),
 		func(s usage.Share) string { return tenantRef(s.ID) })
 	m.Top.Cost = true
 	m.Span = say.T("usage.span.today")
@@ -113,6 +117,7 @@ func (o *overviewSnapshot) parts(ctx context.Context, lang i18n.Lang) ([]part, e
 	return written(ctx, m.Chart, []component{
 		{"figures", usageviews.Figures(say, m.Figures)},
 		{"quotas", usageviews.QuotaList(say, m.Quotas)},
+		{"cache", usageviews.CacheFigures(say, m.Cache)},
 		{"top", usageviews.ShareTable(say, m.Top)},
 		{"goals", dashboard.Goals(m.Goals)},
 		{"calls", usageviews.CallTable(say, m.Calls)},

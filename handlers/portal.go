@@ -111,11 +111,12 @@ func (p *Panel) portalCalls(c *fiber.Ctx) error {
 
 func (t *portalSnapshot) model(say i18n.Printer) portal.Model {
 	m := portal.Model{
-		Lead: t.self.Name, Stream: streamURL("/portal/live", t.scope), Figures: t.figureCards(say, false), Chart: t.chartModel(say),
-		Models: sharesModel(say.T("usage.shares.model"), t.models, tokensOf(t.models), nil),
-		Keys:   sharesModel(say.T("usage.shares.key"), t.keys, tokensOf(t.keys), nil),
-		Calls:  callsModel(say, t.calls, t.at), CallsRef: "/portal/calls",
+		Lead: t.self.Name, Stream: streamURL("/portal/live", t.scope), Figures: t.figureCards(say, false, "/portal/refusals"), Chart: t.chartModel(say),
+		Models: sharesModel(say, say.T("usage.shares.model"), t.models, tokensOf(t.models), nil),
+		Keys:   sharesModel(say, say.T("usage.shares.key"), t.keys, tokensOf(t.keys), nil),
+		Calls:  callsModel(say, t.calls, t.at), CallsRef: "/portal/calls", Refusals: "/portal/refusals", Cache: t.cacheModel(say),
 	}
+	m.Models.Hits, m.Keys.Hits = true, true
 	for _, a := range t.allowances {
 		m.Remaining = append(m.Remaining, remainingModel(say, a, t.at))
 	}
@@ -178,6 +179,7 @@ func (t *portalSnapshot) parts(ctx context.Context, lang i18n.Lang) ([]part, err
 	return written(ctx, m.Chart, []component{
 		{"remaining", portal.RemainingCards(say, m)},
 		{"figures", usageviews.Figures(say, m.Figures)},
+		{"cache", usageviews.CacheFigures(say, m.Cache)},
 		{"models", usageviews.ShareTable(say, m.Models)},
 		{"keys", usageviews.ShareTable(say, m.Keys)},
 		{"calls", usageviews.CallTable(say, m.Calls)},

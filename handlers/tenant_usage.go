@@ -71,15 +71,19 @@ func (t *tenantSnapshot) model(say i18n.Printer) usageviews.PanelModel {
 	id := strconv.FormatInt(t.scope.tenantID, 10)
 	m := usageviews.PanelModel{
 		Tenant: t.name, Href: tenantRef(t.scope.tenantID), CallsRef: "/calls?tenant=" + id, Stream: streamURL("/live", t.scope),
-		Figures: t.figureCards(say, true), Chart: t.chartModel(say), Quotas: quotasModel(say, t.allowances, t.at, false),
-		Models: sharesModel(say.T("usage.shares.model"), t.models, tokensOf(t.models), nil),
-		Keys:   sharesModel(say.T("usage.shares.key"), t.keys, tokensOf(t.keys), nil),
-		Calls:  callsModel(say, t.calls, t.at),
+		Figures: t.figureCards(say, true, tenantRef(t.scope.tenantID)+"/refusals"), Chart: t.chartModel(say), Quotas: quotasModel(say, t.allowances, t.at, false),
+		Models: sharesModel(say, say.T("usage.shares.model"), t.models, tokensOf(t.models), nil),
+		Keys:   sharesModel(say, say.T("usage.shares.key"), t.keys, tokensOf(t.keys), keyRef),
+		Calls:  callsModel(say, t.calls, t.at), Refusals: tenantRef(t.scope.tenantID) + "/refusals",
+		Cache: aimed(say, t.cacheModel(say, savedItem(say, say.T("usage.cache.saved"), t.totals.SavedUSD))),
 	}
 	m.Figures = append(m.Figures, t.meanCard(say))
 	m.Models.Cost, m.Keys.Cost, m.Calls.Cost = true, true, true
+	m.Models.Hits, m.Keys.Hits = true, true
 	return m
 }
+
+func keyRef(s usage.Share) string { return keyPath(s.ID) }
 
 func (t *tenantSnapshot) parts(ctx context.Context, lang i18n.Lang) ([]part, error) {
 	say := i18n.NewPrinter(lang, t.zone)
@@ -87,6 +91,7 @@ func (t *tenantSnapshot) parts(ctx context.Context, lang i18n.Lang) ([]part, err
 	return written(ctx, m.Chart, []component{
 		{"figures", usageviews.Figures(say, m.Figures)},
 		{"quotas", usageviews.QuotaList(say, m.Quotas)},
+		{"cache", usageviews.CacheFigures(say, m.Cache)},
 		{"models", usageviews.ShareTable(say, m.Models)},
 		{"keys", usageviews.ShareTable(say, m.Keys)},
 		{"calls", usageviews.CallTable(say, m.Calls)},

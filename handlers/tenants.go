@@ -113,7 +113,7 @@ func tenantModel(t tenancy.Tenant) tenants.Tenant {
 		ID: strconv.FormatInt(t.ID, 10), Name: t.Name, Email: t.Email, TaxID: tenancy.FormatTaxID(t.TaxID), TimeZone: t.TimeZone,
 		BillingDay: t.BillingDay, State: tenants.State(t.Status), CreatedAt: t.CreatedAt, LastCallAt: orZero(t.LastCallAt),
 		PlanID: strconv.FormatInt(t.PlanID, 10), PlanName: t.PlanName, PlanVersion: t.PlanVersion, Newest: t.NewestVersion,
-		NextPlan: t.NextPlanName, NextVersion: t.NextPlanVersion, Keys: t.Keys, Allowance: allowanceModel(t.Allowance),
+		NextPlan: t.NextPlanName, NextVersion: t.NextPlanVersion, Keys: t.Keys, Rates: rateModel(t.Rates), Allowance: allowanceModel(t.Allowance),
 	}
 	return m
 }

@@ -40,6 +40,7 @@ func (p *Panel) editTenant(c *fiber.Ctx) error {
 		"name": t.Name, "email": t.Email, "tax_id": tenancy.FormatTaxID(t.TaxID), "time_zone": t.TimeZone,
 		"billing_day": strconv.Itoa(t.BillingDay), "plan": strconv.FormatInt(t.PlanID, 10),
 	}
+	fillRates(at(c).Say, m.Values, t.Rates)
 	return p.render(c, tenants.FormPage(m), nil)
 }
 
@@ -115,7 +116,7 @@ func planCards(say i18n.Printer, plans []tenancy.Plan, current int64) []ui.Optio
 func readTenant(f *form) tenancy.TenantDraft {
 	return tenancy.TenantDraft{
 		Name: f.Text("name"), Email: f.Text("email"), TaxID: f.Text("tax_id"), TimeZone: f.Text("time_zone"),
-		BillingDay: int(min(f.Int("billing_day"), 99)), PlanID: f.IntOr("plan", 0),
+		BillingDay: int(min(f.Int("billing_day"), 99)), PlanID: f.IntOr("plan", 0), Rates: readRates(f),
 	}
 }
 
@@ -169,7 +170,7 @@ func (p *Panel) refuseTenant(c *fiber.Ctx, f *form, t tenancy.Tenant, cause erro
 		return err
 	}
 	m.Values = map[string]string{}
-	for _, name := range []string{"name", "email", "tax_id", "time_zone", "billing_day", "plan"} {
+	for _, name := range []string{"name", "email", "tax_id", "time_zone", "billing_day", "plan", "rpm", "tpm", "parallel"} {
 		m.Values[name] = f.Text(name)
 	}
 	m.Errors, m.Error = fieldErrors(at(c).Say, cause)

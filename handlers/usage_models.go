@@ -18,8 +18,9 @@ const (
 	latencyGoal = 2 * time.Second
 )
 
-// figureCards are the numbers on top of a page. The panel's have cost; a customer's don't.
-func (f figures) figureCards(say i18n.Printer, cost bool) []usageviews.Figure {
+// figureCards are the numbers on top of a page. The panel's have cost; a customer's don't. refusals is where calls are that
+// were refused: they are no failures, as they never reached a provider.
+func (f figures) figureCards(say i18n.Printer, cost bool, refusals string) []usageviews.Figure {
 	pick := func(of func(usage.Totals) int64) []int64 {
 		values := make([]int64, len(f.spark.Points))
 		for i, p := range f.spark.Points {
@@ -47,7 +48,9 @@ func (f figures) figureCards(say i18n.Printer, cost bool) []usageviews.Figure {
 			Label: say.T("usage.figure.cost"), Value: say.Money(of(f.totals), string(money.USD)), Note: against, Spark: pick(of),
 		}, of))
 	}
-	return append(cards, f.chargeCard(say), f.successCard(say), f.latencyCard(say))
+	success := f.successCard(say)
+	success.More = ui.Link{Label: say.T("usage.calls.refused"), Href: refusals}
+	return append(cards, f.chargeCard(say), success, f.latencyCard(say))
 }
 
 // changed adds the change against before, where there was a before.
@@ -150,8 +153,9 @@ func callsModel(say i18n.Printer, calls []usage.Call, now time.Time) usageviews.
 		row := usageviews.Call{
 			At: c.CreatedAt, Tenant: c.TenantName, TenantRef: tenantRef(c.TenantID), Key: c.KeyName, Model: c.Model,
 			Detail: c.Endpoint, Input: c.Tokens.Input, Output: c.Tokens.Output, Cached: c.Tokens.Cached, Estimated: c.Estimated,
-			Latency: time.Duration(c.LatencyMS) * time.Millisecond, Cost: int64(c.CostUSD),
+			Latency: time.Duration(c.LatencyMS) * time.Millisecond, Cost: int64(c.CostUSD), Served: c.Served.Total(), Provider: c.Provider,
 		}
+		row.CacheTone, row.Cache = cacheWord(say, c.Cache)
 		if c.Streamed {
 			row.Detail += " · " + say.T("usage.calls.streamed")
 		}
@@ -176,10 +180,14 @@ func callState(say i18n.Printer, e usage.Event) (ui.Tone, string) {
 
 func tenantRef(id int64) string { return "/tenants/" + strconv.FormatInt(id, 10) }
 
-func sharesModel(head string, shares []usage.Share, all int64, href func(usage.Share) string) usageviews.Shares {
+func sharesModel(say i18n.Printer, head string, shares []usage.Share, all int64, href func(usage.Share) string) usageviews.Shares {
 	m := usageviews.Shares{Head: head}
 	for _, s := range shares {
-		row := usageviews.Share{Name: s.Name, Requests: s.Requests, Input: s.Tokens.Input, Output: s.Tokens.Output, Cost: int64(s.CostUSD)}
+		row := usageviews.Share{
+			Name: s.Name, Requests: s.Requests, Input: s.Tokens.Input, Output: s.Tokens.Output, Cost: int64(s.CostUSD),
+			ServedIn: s.ServedInput, Served: s.Served(),
+		}
+		row.HitRate, row.HitNote = hitRate(say, s.Totals)
 		if href != nil {
 			row.Href = href(s)
 		}

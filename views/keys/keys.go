@@ -6,6 +6,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/views/layout"
+	"github.com/fila-ia/filaia/views/plans"
 	"github.com/fila-ia/filaia/views/ui"
 )
 
@@ -43,6 +44,8 @@ type Key struct {
 	ExpiresAt            time.Time // zero: never
 	RevokedAt            time.Time // zero: not
 	Replaced             bool      // another key has taken over
+	Rates                plans.Rates
+	Cache                string // off, exact or smart; empty: as the plan says
 }
 
 func (k Key) href() string { return "/keys/" + k.ID }
@@ -97,6 +100,29 @@ type EditModel struct {
 	Value  string
 	Errors map[string]string
 	Error  string
+}
+
+// ShowModel is the page of one key.
+type ShowModel struct {
+	Frame   layout.Model
+	Key     Key
+	MayEdit bool
+	Now     time.Time
+	Figures []ui.StatModel // of the last thirty days
+}
+
+// LimitsModel is the page of one key's own limits and of its cache. Values are as typed.
+type LimitsModel struct {
+	Frame  layout.Model
+	Key    Key
+	Values map[string]string
+	Errors map[string]string
+	Error  string
+}
+
+// cacheOptions are the modes, that of the plan first.
+func cacheOptions(p i18n.Printer) []ui.Option {
+	return append([]ui.Option{{Label: p.T("plans.cache.inherit"), Text: p.T("keys.cache.inherit_text")}}, plans.CacheOptions(p)...)
 }
 
 // Overlaps are how long the old key may go on, by the form's value.

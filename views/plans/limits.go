@@ -73,7 +73,9 @@ func CacheOptions(p i18n.Printer) []ui.Option {
 	}
 }
 
-func (c Cache) lifetime(p i18n.Printer) string { return p.Duration(time.Duration(c.Minutes) * time.Minute) }
+func (c Cache) lifetime(p i18n.Printer) string {
+	return p.Duration(time.Duration(c.Minutes) * time.Minute)
+}
 
 func (c Cache) billed(p i18n.Printer) string {
 	if c.Billed == 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/views/keys"
 	"github.com/fila-ia/filaia/views/layout"
+	"github.com/fila-ia/filaia/views/plans"
 	"github.com/fila-ia/filaia/views/ui"
 )
 
@@ -50,6 +51,7 @@ type Tenant struct {
 	NextPlan    string
 	NextVersion int
 	Keys        int
+	Rates       plans.Rates // of all its keys together
 	Allowance   Allowance
 }
 

@@ -22,6 +22,7 @@ type Figure struct {
 	Up    bool
 	Tone  ui.Tone // of the trend, and of the note where there is no trend
 	Spark []int64 // drawn as a small line; optional
+	More  ui.Link // where the figure is explained; optional
 }
 
 // Meter is one kind of token of a plan.
@@ -62,7 +63,11 @@ type Call struct {
 	Cached    int64
 	Estimated bool
 	Latency   time.Duration
-	Cost      int64 // US$ micros
+	Cost      int64   // US$ micros
+	Cache     string  // how the cache answered; empty where it did not
+	CacheTone ui.Tone // with Cache
+	Served    int64   // tokens of an answer of the cache; the others' are those billed
+	Provider  string  // who was asked; empty: nobody
 }
 
 // Calls is a page of calls, newest first.
@@ -70,7 +75,7 @@ type Calls struct {
 	Rows   []Call
 	Now    time.Time
 	Tenant bool   // with the tenant's column
-	Cost   bool   // with the cost's column
+	Cost   bool   // with the columns of cost and provider
 	More   string // address of the rows after these, empty at the end
 	Empty  ui.EmptyModel
 }
@@ -84,6 +89,10 @@ type Share struct {
 	Output   int64
 	Ratio    float64 // of all tokens in the breakdown
 	Cost     int64   // US$ micros
+	ServedIn int64
+	Served   int64  // input and output, billed or not
+	HitRate  string // "–" where nothing was looked up
+	HitNote  string // on hover
 }
 
 // Shares is a breakdown by tenant, model or key.
@@ -91,6 +100,24 @@ type Shares struct {
 	Head string // what the rows are
 	Rows []Share
 	Cost bool // with what it cost instead of the number of calls
+	Hits bool // with what was served and how often the cache answered
+}
+
+// CacheModel is how far the cache answered instead of the providers.
+type CacheModel struct {
+	Lead  string // the time that it covers
+	Rate  string // "–" where nothing was looked up
+	Ratio float64
+	Note  string
+	Goal  string  // what is aimed at, in words; empty where nobody aims
+	Aim   float64 // the same as a share
+	Tone  ui.Tone // of the bar
+	Items []CacheItem
+}
+
+// CacheItem is one figure beside the rate.
+type CacheItem struct {
+	Label, Value, Exact, Note string
 }
 
 // bar is how long a row's bar is, 0..1: the largest one's is whole, so that small shares can still be told apart.
