@@ -25,7 +25,7 @@ type API struct {
 	log      *slog.Logger
 	portal   string        // where people read why a call was refused; the request's id follows
 	counting chan struct{} // a place for each text that may be counted at once
-	polls    polls         // of responses that are made in the background
+	polls    *polls        // of responses that are made in the background
 }
 
 // New makes the API over a gateway. publicURL is where people reach the portal.
@@ -149,6 +149,7 @@ type line struct {
 	start            time.Time
 	caller           *tenancy.Caller
 	call             *gateway.Call
+	begun            usage.Event // instead, of a call that goes on in the background
 	err              error
 	deferred         bool // a stream writes the line when it ends
 }
@@ -169,8 +170,11 @@ func (a *API) write(l *line, status int) {
 	if l.caller != nil {
 		attrs = append(attrs, slog.Int64("tenant", l.caller.TenantID), slog.Int64("key", l.caller.KeyID))
 	}
+	e := &l.begun
 	if l.call != nil {
-		e := l.call.Event()
+		e = l.call.Event()
+	}
+	if e.Model != "" {
 		attrs = append(attrs, slog.String("model", e.Model), slog.String("outcome", e.Status.String()),
 			slog.Int64("input", e.Tokens.Input), slog.Int64("output", e.Tokens.Output), slog.Bool("stream", e.Streamed))
 	}
