@@ -19,10 +19,13 @@ type body struct {
 	stream       bool
 	includeUsage bool
 	maxOutput    int64 // 0: the caller set none
-	choices      int64
+	mute         bool  // the caller wants no output at all
+	choices      int64 // of each prompt
 	seen         field // what is there, null included: an edit must replace it
+	unnamed      bool  // the model is not named: the usual one must be
 
 	input      []byte // raw JSON of what is put in, where that is one member
+	more       []byte // and of another that is put in with it
 	files      int64  // and what was uploaded with it
 	fileBytes  int64
 	forgotten  bool // "store": false
@@ -49,6 +52,7 @@ const (
 	fieldBackground
 	fieldPrevious
 	fieldConversation
+	fieldMore
 )
 
 // maxChoices is OpenAI's own limit of n; maxOutputTokens is far above any model's.
@@ -60,19 +64,23 @@ const (
 // readBody reads what the endpoint needs to know.
 func (w *wire) readBody(contentType, raw []byte) (b *body, err error) {
 	kind, _, _ := strings.Cut(string(contentType), ";")
-	if strings.EqualFold(strings.TrimSpace(kind), fiber.MIMEMultipartForm) {
+	form := strings.EqualFold(strings.TrimSpace(kind), fiber.MIMEMultipartForm)
+	switch {
+	case form && !w.uploads: // a provider that took it would read what we do not
+		return nil, invalid("", "Unsupported content type: '%s'. This API method only accepts 'application/json' requests.", fiber.MIMEMultipartForm)
+	case form:
 		b, err = w.readMultipart(string(contentType), raw)
-	} else {
+	default:
 		b, err = w.readJSON(raw)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if b.seen&fieldModel == 0 {
+	if b.model == "" {
 		if w.model == "" {
 			return nil, invalid("model", "You must provide a model parameter.")
 		}
-		b.model = w.model
+		b.model, b.unnamed = w.model, true
 	}
 	if w.needs != "" && b.seen&w.fields[w.needs] == 0 {
 		return nil, invalid(w.needs, "Missing required parameter: '%s'.", w.needs)
@@ -110,13 +118,30 @@ func (w *wire) readJSON(raw []byte) (*body, error) {
 		err = b.read(f, key.Str, value)
 		return err == nil
 	})
+	if w.usual > 0 {
+		b.choices *= prompts(b.input)
+	}
 	return b, err
+}
+
+// prompts tells how many there are in one legacy completion: a text or a list of tokens is one, a list of them is several.
+func prompts(input []byte) int64 {
+	list := parsed(input)
+	if first := list.Get("0"); !list.IsArray() || first.Type == gjson.Number || !first.Exists() {
+		return 1
+	}
+	n := int64(0)
+	list.ForEach(func(_, _ gjson.Result) bool { n++; return true })
+	return n
 }
 
 func (b *body) read(f field, name string, value gjson.Result) (err error) {
 	var limit int64
 	switch f {
 	case fieldModel:
+		if value.Type == gjson.Null && b.wire.model != "" {
+			return nil // the usual one
+		}
 		if value.Type != gjson.String || value.Str == "" {
 			return invalid("model", "Invalid type for 'model': expected the name of a model.")
 		}
@@ -130,11 +155,17 @@ func (b *body) read(f field, name string, value gjson.Result) (err error) {
 			return invalid(name, "Missing required parameter: '%s'.", name)
 		}
 		b.input = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+	case fieldMore:
+		b.more = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
 	case fieldStream:
 		b.stream, err = boolean(value, name)
 	case fieldStreamOptions:
 		b.includeUsage, err = readStreamOptions(value)
 	case fieldMaxCompletionTokens, fieldMaxTokens, fieldMaxOutputTokens:
+		if b.wire.usual > 0 && value.Type == gjson.Number && value.Num == 0 { // of an echo
+			b.mute = true
+			return nil
+		}
 		limit, err = positive(value, name, maxOutputTokens)
 		b.maxOutput = max(b.maxOutput, limit)
 	case fieldChoices, fieldChoices2:
@@ -181,7 +212,7 @@ func readStreamOptions(options gjson.Result) (includeUsage bool, err error) {
 // lookalike refuses a name that differs from one we read in its case only: some parsers take the two for the same.
 func (w *wire) lookalike(name string) error {
 	for known := range w.fields {
-		if len(name) == len(known) && strings.EqualFold(name, known) {
+		if strings.EqualFold(name, known) {
 			return invalid(known, "Unknown parameter: '%s'. Did you mean '%s'?", name, known)
 		}
 	}
@@ -218,6 +249,9 @@ func abbreviate(raw string) string {
 // retained copies what a stream still needs after its request's memory is reused.
 func (b *body) retained() *body {
 	c := *b
-	c.raw, c.input = bytes.Clone(b.raw), bytes.Clone(b.input)
+	c.raw, c.input, c.more = nil, nil, nil
+	if !b.wire.byRequest { // else nothing is counted, and a form may be large
+		c.raw, c.input, c.more = bytes.Clone(b.raw), bytes.Clone(b.input), bytes.Clone(b.more)
+	}
 	return &c
 }

@@ -20,9 +20,9 @@ func (b *body) message(maxOutput int64) func(upstreamModel string) *gateway.Mess
 	return func(upstreamModel string) *gateway.Message {
 		m := &gateway.Message{Path: b.wire.path, Model: upstreamModel, Body: raw}
 		switch name := func() string { q, _ := json.Marshal(upstreamModel); return string(q) }; {
-		case b.seen&fieldModel == 0:
+		case b.unnamed && b.seen&fieldModel == 0:
 			m.Body = inserted(raw, `"model":`+name())
-		case upstreamModel != b.model:
+		case b.unnamed || upstreamModel != b.model:
 			m.Body = edited(raw, "model", name())
 		}
 		return m

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,17 +20,18 @@ const maxFormText = 256 << 10
 // maxFormParts bounds the parts of a form.
 const maxFormParts = 1000
 
-// readMultipart reads the fields of a form, and how much was uploaded with it.
+// readMultipart reads the fields of a form, and how much was uploaded with it. Forms that another parser could take apart
+// differently are refused: what we hold must be what the provider does.
 func (w *wire) readMultipart(contentType string, raw []byte) (*body, error) {
 	_, params, err := mime.ParseMediaType(contentType)
-	if err != nil || params["boundary"] == "" {
-		return nil, invalid("", "The multipart body of your request has no boundary.")
+	if err != nil || multipart.NewWriter(io.Discard).SetBoundary(params["boundary"]) != nil {
+		return nil, invalid("", "The multipart body of your request has no boundary, or an invalid one.")
 	}
 	b := &body{wire: w, raw: raw, choices: 1, boundary: params["boundary"]}
 	form := multipart.NewReader(bytes.NewReader(raw), b.boundary)
 	for n := 0; ; n++ {
 		part, err := form.NextRawPart()
-		if errors.Is(err, io.EOF) && n > 0 {
+		if errors.Is(err, io.EOF) && n > 0 && bytes.Count(raw, []byte("--"+b.boundary)) == n+1 {
 			return b, nil
 		}
 		if err != nil || n == maxFormParts {
@@ -42,19 +44,25 @@ func (w *wire) readMultipart(contentType string, raw []byte) (*body, error) {
 }
 
 func (b *body) readPart(part *multipart.Part) error {
-	name := part.FormName()
-	if part.FileName() != "" || strings.HasPrefix(part.Header.Get("Content-Type"), "image/") {
-		size, err := io.Copy(io.Discard, part)
-		if err != nil {
-			return invalid(name, "We could not read the multipart body of your request.")
-		}
-		b.files++
-		b.fileBytes += size
-		return nil
+	dispositions := part.Header["Content-Disposition"]
+	if len(dispositions) != 1 {
+		return invalid("", "Each part of a multipart body needs one Content-Disposition header.")
 	}
+	kind, params, err := mime.ParseMediaType(dispositions[0])
+	name := params["name"]
+	if err != nil || kind != "form-data" || name == "" {
+		return invalid("", "A part of the multipart body of your request has no name.")
+	}
+	if err := b.wire.lookalike(name); err != nil && b.wire.fields[name] == 0 {
+		return err
+	}
+	_, file := params["filename"]
 	f := b.wire.fields[name]
 	if f == 0 {
-		return b.wire.lookalike(name)
+		return b.readFile(part, file || strings.HasPrefix(part.Header.Get("Content-Type"), "image/"))
+	}
+	if file {
+		return invalid(name, "Invalid type for '%s': expected a text, but got a file instead.", name)
 	}
 	text, err := io.ReadAll(io.LimitReader(part, maxFormText+1))
 	if err != nil || len(text) > maxFormText {
@@ -65,6 +73,19 @@ func (b *body) readPart(part *multipart.Part) error {
 	}
 	b.seen |= f
 	return b.readText(f, name, string(text))
+}
+
+// readFile measures what was uploaded, or a field that does not matter.
+func (b *body) readFile(part io.Reader, file bool) error {
+	size, err := io.Copy(io.Discard, part)
+	if err != nil {
+		return invalid("", "We could not read the multipart body of your request.")
+	}
+	if file {
+		b.files++
+	}
+	b.fileBytes += size
+	return nil
 }
 
 func (b *body) readText(f field, name, text string) (err error) {
@@ -89,52 +110,57 @@ func (b *body) readText(f field, name, text string) (err error) {
 	return err
 }
 
-// renamed gives the form with another model. Everything else stays as it is.
-func (b *body) renamed(model string) ([]byte, error) {
-	var out bytes.Buffer
-	to := multipart.NewWriter(&out)
-	if err := to.SetBoundary(b.boundary); err != nil {
-		return nil, err
-	}
-	form := multipart.NewReader(bytes.NewReader(b.raw), b.boundary)
-	for {
-		part, err := form.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			break
+// maxPlaces bounds how many places are looked at that might be the model's: a usual form has one.
+const maxPlaces = 8
+
+// renamed gives the form with another model. Every other byte stays as it is.
+func (b *body) renamed(model string) ([]byte, bool) {
+	delimiter := []byte("--" + b.boundary)
+	start := bytes.Index(b.raw, delimiter)
+	for _, end := range []string{"\r\n", "\n"} {
+		if b.unnamed {
+			part := string(delimiter) + end + `Content-Disposition: form-data; name="model"` + end + end + model + end
+			if out := slices.Concat(b.raw[:start], []byte(part), b.raw[start:]); b.becomes(out, model) {
+				return out, true
+			}
+			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		w, err := to.CreatePart(part.Header)
-		if err != nil {
-			return nil, err
-		}
-		var from io.Reader = part
-		if part.FormName() == "model" && part.FileName() == "" {
-			from = strings.NewReader(model)
-		}
-		if _, err := io.Copy(w, from); err != nil {
-			return nil, err
-		}
-	}
-	if b.seen&fieldModel == 0 {
-		if err := to.WriteField("model", model); err != nil {
-			return nil, err
+		// Only one of the places is the model's: at another the form would read otherwise.
+		old := []byte(end + end + b.model + end + string(delimiter))
+		for from, tries := 0, 0; tries < maxPlaces; tries++ {
+			n := bytes.Index(b.raw[from:], old)
+			if n < 0 {
+				break
+			}
+			at := from + n + 2*len(end)
+			if out := slices.Concat(b.raw[:at], []byte(model), b.raw[at+len(b.model):]); b.becomes(out, model) {
+				return out, true
+			}
+			from = at
 		}
 	}
-	err := to.Close()
-	return out.Bytes(), err
+	return nil, false
+}
+
+// becomes tells whether a form reads as this one does but for its model.
+func (b *body) becomes(form []byte, model string) bool {
+	n, err := b.wire.readMultipart(b.contentType(), form)
+	return err == nil && n.model == model && n.stream == b.stream && n.choices == b.choices && n.files == b.files &&
+		n.fileBytes == b.fileBytes && bytes.Equal(n.input, b.input)
+}
+
+func (b *body) contentType() string {
+	return mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": b.boundary})
 }
 
 // multipartMessage makes the form to send to a provider that knows the model by this name.
 func (b *body) multipartMessage(model string) *gateway.Message {
 	raw := b.raw
-	if model != b.model || b.seen&fieldModel == 0 {
-		if other, err := b.renamed(model); err == nil { // it was read before: it can be read
-			raw = other
+	if b.unnamed || model != b.model {
+		var ok bool
+		if raw, ok = b.renamed(model); !ok { // by a name that no form can hold; no other model may answer in its place
+			raw = []byte("--" + b.boundary + "--\r\n")
 		}
 	}
-	return &gateway.Message{
-		Path: b.wire.path, Model: model, Body: raw, ContentType: mime.FormatMediaType("multipart/form-data", map[string]string{"boundary": b.boundary}),
-	}
+	return &gateway.Message{Path: b.wire.path, Model: model, Body: raw, ContentType: b.contentType()}
 }

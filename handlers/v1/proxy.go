@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,9 @@ func (a *API) proxy(w *wire) func(*fiber.Ctx, *request) error {
 		r.model = b.model
 		if b.previous != "" {
 			// Somebody else's answer must not be continued, and its tokens are put in again.
-			stored, err := a.gate.FindResponse(c.UserContext(), r.caller, b.previous)
+			stored, err := a.ownResponse(c.UserContext(), r.caller, b.previous)
 			if err != nil {
-				return err
+				return noPrevious(err)
 			}
 			b.before = stored.Tokens
 		}
@@ -53,12 +54,25 @@ func (a *API) claim(r *request, b *body) gateway.Request {
 		InputBound: func() int64 { return w.bound(b) }, ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
 	}
 	if w.output != nil && b.maxOutput == 0 {
-		claim.OutputBound = w.output(b)
+		most := int64(math.MaxInt64)
+		if model, err := a.gate.Models.Find(r.caller, b.model); err == nil { // else the call is refused anyway
+			most = model.MaxOutputTokens
+		}
+		claim.OutputBound = w.output(b, most)
 	}
 	if r.caller.Cached() && b.boundary == "" {
 		claim.Question = a.gate.Ask(r.caller, w.endpoint, b.raw, wishes(string(r.Request.Header.Peek(fiber.HeaderCacheControl))), w.forms)
 	}
 	return claim
+}
+
+// limit is the output per choice that the provider is told, where the caller did not; 0: none. What is usual is told,
+// too, where the hold relies on it: not every provider keeps to it by itself.
+func (r *request) limit(call *gateway.Call, b *body) int64 {
+	if w := b.wire; call.MaxOutput == 0 && w.usual > 0 && b.maxOutput == 0 && !b.mute && r.caller.Hard() {
+		return w.usual
+	}
+	return call.MaxOutput
 }
 
 // wishes reads cache-control as far as it is about answers of a cache (RFC 9111 §5.2.1).
@@ -89,7 +103,7 @@ func (a *API) count(b *body) int64 {
 
 // whole relays an answer that comes in one piece.
 func (a *API) whole(r *request, call *gateway.Call, b *body) error {
-	answer, err := call.Send(context.Background(), b.message(call.MaxOutput))
+	answer, err := call.Send(context.Background(), b.message(r.limit(call, b)))
 	if err != nil {
 		return a.failed(call, err)
 	}
