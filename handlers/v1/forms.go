@@ -89,7 +89,7 @@ func wholeOf(stream []byte, object string, add func(choice, chunk doc), end func
 	answer, choices := doc{}, map[string]doc{}
 	var order []string
 	for rest := stream; len(rest) > 0; {
-		n := eventEnd(rest)
+		n := eventEnd(rest, 0)
 		if n < 0 {
 			n = len(rest)
 		}

@@ -18,7 +18,8 @@ type meter struct {
 	object   string // the id of a response that the provider has stored
 	reported bool   // the provider told its usage, and has said nothing since
 	final    bool   // it told it at the end
-	finishes int    // choices that told why they ended
+	finishes int    // choices that told why they ended, or images that are made
+	more     bool   // images are to come, though one is made
 	failed   bool   // the provider sent an error
 	done     bool   // the last event has come
 	pending  bool   // a response that is made in the background
@@ -31,10 +32,7 @@ func (m *meter) used() (t usage.Tokens, estimated bool) {
 	if m.reported || m.body.wire.byRequest || m.body.wire.endpoint == "embeddings" && m.failed {
 		return m.tokens, false
 	}
-	t.Input = m.body.wire.count(m.body)
-	if m.body.wire.output == nil {
-		t.Output = int64(tokenizer.Count(m.body.model, string(m.text)))
-	}
+	t.Input, t.Output = m.body.wire.count(m.body), int64(tokenizer.Count(m.body.model, string(m.text)))
 	return t, true
 }
 
@@ -146,6 +144,7 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 	}
 	chunk := parsed(data)
 	choices, before, told, last := 0, len(m.text), false, false
+	var used usage.Tokens
 	chunk.ForEach(func(key, value gjson.Result) bool {
 		switch {
 		case key.Str == "choices" && value.IsArray():
@@ -159,9 +158,7 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 				return true
 			})
 		case key.Str == "usage":
-			if tokens, ok := readUsage(value); ok {
-				m.tokens, told = tokens, true
-			}
+			used, told = readUsage(value)
 		case key.Str == "error":
 			m.failed = m.failed || value.IsObject()
 		case key.Str == "type":
@@ -169,7 +166,13 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 		}
 		return true
 	})
-	m.final = told && choices == 0 || last
+	switch {
+	case told && last && m.finishes > 1: // each image tells what it took
+		m.tokens.Input, m.tokens.Output = m.tokens.Input+used.Input, m.tokens.Output+used.Output
+	case told:
+		m.tokens = used
+	}
+	m.final = (told && choices == 0 || last) && !m.more
 	m.reported = told || m.reported && (last || len(m.text) == before)
 	return told && choices == 0 && m.body.wire.usageOption, last
 }
@@ -185,15 +188,21 @@ func (m *meter) typed(kind string, chunk gjson.Result) (last bool) {
 			m.object = chunk.Get("response.id").String()
 		}
 	case "response.completed", "response.incomplete", "response.failed", "response.cancelled":
-		m.text, m.reported = m.text[:0], false // the response has it all
-		m.answer(chunk.Get("response"))
+		delivered := m.text
+		m.text, m.reported = nil, false
+		m.answer(chunk.Get("response")) // has it all, unless it failed
+		if len(m.text) < len(delivered) {
+			m.text = delivered
+		}
 		m.failed = m.failed || kind == "response.failed"
 		m.done = true
 		return true
 	case "error":
 		m.failed = true
 	case "image_generation.completed", "image_edit.completed":
-		return true // of several images each has its own
+		m.finishes++
+		m.more = int64(m.finishes) < m.body.choices // each image has its own
+		return true
 	case "transcript.text.done", "speech.audio.done":
 		m.done = true
 		return true

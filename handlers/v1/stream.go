@@ -27,7 +27,8 @@ func (a *API) stream(r *request, call *gateway.Call, b *body) error {
 		return a.failed(call, err)
 	}
 	kind := answer.Header("Content-Type")
-	if answer.Status() != fiber.StatusOK || strings.HasPrefix(kind, fiber.MIMEApplicationJSON) {
+	isStream := strings.HasPrefix(kind, "text/event-stream")
+	if answer.Status() != fiber.StatusOK || strings.HasPrefix(kind, fiber.MIMEApplicationJSON) || b.wire.uploads && !isStream {
 		defer cancel()
 		defer answer.Close()
 		return a.wholeInsteadOfStream(r, call, b, answer)
@@ -43,7 +44,7 @@ func (a *API) stream(r *request, call *gateway.Call, b *body) error {
 	b = b.retained()
 	rl := &relay{
 		a: a, call: call, body: b, answer: answer, cancel: cancel, providerID: answer.Header("X-Request-Id"),
-		line: r.line, meter: newMeter(b), binary: !strings.HasPrefix(kind, "text/event-stream") && b.wire.endpoint == "audio.speech",
+		line: r.line, meter: newMeter(b), binary: !isStream && b.wire.endpoint == "audio.speech",
 	}
 	r.Response.SetBodyStream(rl, -1)
 	return nil
@@ -73,11 +74,13 @@ type relay struct {
 	meter     meter
 	binary    bool   // no events: bytes of a sound
 	in        []byte // read from the provider, not yet a whole event
+	searched  int    // how much of it is known to hold no event's end
 	out       []byte // to be given to the server
 	held      []byte // what may be the end, which waits for the record
 	firstByte time.Duration
 	recorded  bool
 	ended     bool
+	broken    error // what the client must see as an end before the end
 }
 
 // maxEvent bounds one event of the provider.
@@ -89,6 +92,9 @@ var errEventTooLarge = errors.New("the provider sent an event beyond all bounds"
 func (s *relay) Read(p []byte) (n int, err error) {
 	defer s.survive(&err)
 	for len(s.out) == 0 {
+		if s.ended && s.broken != nil {
+			return 0, s.broken
+		}
 		if s.ended {
 			return 0, io.EOF
 		}
@@ -112,7 +118,7 @@ func (s *relay) survive(err *error) {
 
 // pull reads once from the provider; with emit, whole events move to out. It tells whether the stream is over.
 func (s *relay) pull(emit bool) (over bool, err error) {
-	const piece = 4 << 10
+	piece := 4<<10 + min(len(s.in), 252<<10) // an image is one event of megabytes
 	s.in = slices.Grow(s.in, piece)
 	n, err := s.answer.Read(s.in[len(s.in) : len(s.in)+piece])
 	s.in = s.in[:len(s.in)+n]
@@ -141,10 +147,12 @@ func (s *relay) events(emit bool) {
 	}
 	rest := s.in
 	for !s.meter.done {
-		end := eventEnd(rest)
+		end := eventEnd(rest, s.searched)
 		if end < 0 {
+			s.searched = len(rest)
 			break
 		}
+		s.searched = 0
 		event := rest[:end]
 		rest = rest[end:]
 		strip, hold := s.meter.watch(event)
@@ -159,7 +167,9 @@ func (s *relay) events(emit bool) {
 			s.out = append(s.out, event...)
 		}
 	}
-	s.in = append(s.in[:0], rest...)
+	if len(rest) < len(s.in) {
+		s.in = append(s.in[:0], rest...)
+	}
 }
 
 // pieces takes what has come of a sound, and holds the newest back.
@@ -171,9 +181,10 @@ func (s *relay) pieces(emit bool) {
 	s.in = s.in[:0]
 }
 
-// eventEnd is the length of the first whole event, or -1. Events end with a blank line.
-func eventEnd(b []byte) int {
-	for i := 0; ; {
+// eventEnd is the length of the first whole event, or -1. Events end with a blank line. That none ends within the first
+// searched bytes is known.
+func eventEnd(b []byte, searched int) int {
+	for i := max(searched-2, 0); ; {
 		n := bytes.IndexByte(b[i:], '\n')
 		if n < 0 {
 			return -1
@@ -198,7 +209,7 @@ func (s *relay) finish(err error) {
 		status = usage.Failed
 	}
 	if recordErr := s.record(status); recordErr != nil {
-		s.out = append(s.out, streamError(notRecorded(recordErr))...)
+		s.fail(notRecorded(recordErr))
 		return
 	}
 	if complete {
@@ -213,13 +224,22 @@ func (s *relay) finish(err error) {
 			err = &gateway.Refusal{Reason: gateway.ProviderAway, Cause: io.ErrUnexpectedEOF}
 		}
 		s.line.err = err
-		s.out = append(s.out, streamError(err)...)
+		s.fail(err)
 	}
+}
+
+// fail tells the client of an error after the first byte. In a sound there is no way to: it breaks off.
+func (s *relay) fail(err error) {
+	if s.binary {
+		s.broken = io.ErrUnexpectedEOF
+		return
+	}
+	s.out = append(s.out, streamError(err)...)
 }
 
 // sufficient tells whether an answer that ends without a mark is whole.
 func (s *relay) sufficient() bool {
-	return s.binary || s.meter.final || s.body.wire.usageOption && int64(s.meter.finishes) >= s.body.choices
+	return s.binary || s.meter.final || s.meter.more || s.body.wire.usageOption && int64(s.meter.finishes) >= s.body.choices
 }
 
 // streamError is an error after the first byte: an event, then the end, never a false finish_reason.
@@ -238,8 +258,17 @@ func (s *relay) record(status usage.Status) error {
 		Status: status, HTTPStatus: fiber.StatusOK, ProviderID: s.providerID, FirstByte: s.firstByte,
 		Object: s.meter.object, Complete: status == usage.OK && s.meter.sound(),
 	}
+	if s.goesOn() { // and will have used more than has come
+		s.a.follow(s.line, s.call, s.meter, o)
+		return nil
+	}
 	o.Tokens, o.Estimated = s.meter.used()
 	return s.call.Finish(o)
+}
+
+// goesOn tells whether the provider makes the response even if nobody reads it.
+func (s *relay) goesOn() bool {
+	return s.body.background && s.meter.object != "" && !s.meter.done && !s.meter.failed
 }
 
 // Close is called by the server after the last byte, or when the client has gone: then the provider is read on for
@@ -249,7 +278,7 @@ func (s *relay) Close() (err error) {
 	if !s.ended {
 		s.ended = true
 		stop := s.drainFor(s.a.gate.AbortDrain)
-		for over := false; !over && !s.meter.final; {
+		for over := false; !over && !s.meter.final && !s.goesOn(); {
 			over, _ = s.pull(false)
 		}
 		stop()
