@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // brokenOff tells whether a call failed as Abort says.
@@ -96,6 +97,10 @@ func TestAbortBreaksOffAHandshake(t *testing.T) {
 			c.Abort()
 			if err := <-ended; !brokenOff(err) {
 				t.Error(err)
+			}
+			_ = provider.SetReadDeadline(time.Now().Add(5 * time.Second)) // sooner than Connect
+			if _, err := io.Copy(io.Discard, provider); isTimeout(err) {
+				t.Error("the connection is still open")
 			}
 		})
 	}

@@ -174,6 +174,37 @@ func TestALivingConnectionIsUsedAgain(t *testing.T) {
 	})
 }
 
+// TestANewConnectionMayHaveWhatTheProviderSaidFirst: over TLS it may speak before it is asked, of session tickets say.
+func TestANewConnectionMayHaveWhatTheProviderSaidFirst(t *testing.T) {
+	p := watch(t, true, 0, ok)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", p.TLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
+			_, _ = c.Read(make([]byte, 4096))
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}()
+	dial := p.client.unary.Dial
+	p.client.unary.Dial = func(string) (net.Conn, error) {
+		nc, err := dial(l.Addr().String())
+		p.ended() // has something to read
+		return nc, err
+	}
+	p.send()
+	if len(p.dialed) != 1 {
+		t.Errorf("dialed %d times", len(p.dialed))
+	}
+}
+
 // TestACallThatWasWrittenIsNotSentAgain: the provider may have charged it.
 func TestACallThatWasWrittenIsNotSentAgain(t *testing.T) {
 	overBoth(t, func(t *testing.T, secure bool) {

@@ -90,5 +90,8 @@ func newTransport(d *dialer, firstByte time.Duration) *http.Transport {
 		IdleConnTimeout:       keepAlive,
 		ResponseHeaderTimeout: firstByte,
 		DisableCompression:    true, // bytes pass unchanged
+		// Each open stream keeps both; a piece has some 200 bytes, and what is larger passes them by.
+		ReadBufferSize:  2 << 10,
+		WriteBufferSize: 2 << 10,
 	}
 }

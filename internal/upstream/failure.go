@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/textproto"
 	"regexp"
 	"strings"
 
@@ -44,10 +43,6 @@ var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 // or the credential.
 func (c *Client) discreet(err error) error {
 	text := quoted.ReplaceAllLiteralString(err.Error(), `"…"`)
-	var line textproto.ProtocolError // ends with a line of the answer, unquoted
-	if errors.As(err, &line) {
-		text = "the head of the answer is malformed"
-	}
 	if len(c.key) > 7 { // a shorter one is no secret, but a word that compatible houses ask for
 		text = strings.ReplaceAll(text, c.key, "…")
 	}

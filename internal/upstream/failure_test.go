@@ -66,6 +66,13 @@ func TestNoErrorTellsThePromptOrTheCredential(t *testing.T) {
 	}
 }
 
+func TestTheCredentialIsTakenOutOfAnyError(t *testing.T) {
+	c := openWith(t, Options{BaseURL: "http://x", APIKey: "sk-secret-operator"})
+	if err := c.refusal(errors.New("sent sk-secret-operator in vain")); err.Error() != "provider_away: sent … in vain" {
+		t.Error(err)
+	}
+}
+
 // TestUnsentIsOnlyWhatNobodyReceived tells calls that may have been charged from those that cannot.
 func TestUnsentIsOnlyWhatNobodyReceived(t *testing.T) {
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
@@ -138,6 +145,15 @@ func TestAStreamThatWasWrittenIsNotSentAgain(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler)
 	})
+}
+
+func TestASlowNameServerIsNoLateFirstByte(t *testing.T) {
+	s, _ := piped(t, Options{BaseURL: "http://x"}, nil)
+	defer s.Close()
+	err := (&stream{client: s.client, ctx: s.ctx}).failure(&unsent{&net.DNSError{Err: "no answer", Name: "x", IsTimeout: true}})
+	if !late(err, "lookup x: no answer") || !Unsent(err) {
+		t.Error(err)
+	}
 }
 
 func TestACallThatItsCallerEndsIsNoTimeout(t *testing.T) {

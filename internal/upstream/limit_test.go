@@ -102,20 +102,20 @@ func TestAWholeAnswerThatDoesNotComeIsNamed(t *testing.T) {
 	}
 }
 
-// piped is a stream whose provider is the pipe's other end.
-func piped(t *testing.T, o Options) (*stream, *io.PipeWriter) {
+// piped is a stream whose provider is the pipe's other end. Breaking it off reads as broken.
+func piped(t *testing.T, o Options, broken error) (*stream, *io.PipeWriter) {
 	c := openWith(t, o)
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &stream{client: c, ctx: ctx, cancel: cancel, forget: func() bool { return true }, res: &http.Response{Body: r}}
 	s.guard = newGuard(c.limits, cancel)
-	context.AfterFunc(ctx, func() { w.CloseWithError(net.ErrClosed) })
+	context.AfterFunc(ctx, func() { w.CloseWithError(broken) })
 	return s, w
 }
 
 func TestASlowClientIsNoSilentProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, provider := piped(t, Options{BaseURL: "http://x", Idle: time.Minute, Total: 24 * time.Hour})
+		s, provider := piped(t, Options{BaseURL: "http://x", Idle: time.Minute, Total: 24 * time.Hour}, net.ErrClosed)
 		defer s.Close()
 		b := make([]byte, 1)
 		go func() {
@@ -142,7 +142,7 @@ func TestALimitIsKeptToTheSecond(t *testing.T) {
 	for name, pause := range map[string]time.Duration{"no pieces": time.Hour, "pieces": 59 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, provider := piped(t, Options{BaseURL: "http://x", Idle: time.Minute, Total: 10*time.Minute + time.Second})
+				s, provider := piped(t, Options{BaseURL: "http://x", Idle: time.Minute, Total: 10*time.Minute + time.Second}, net.ErrClosed)
 				defer s.Close()
 				var pieces sync.WaitGroup
 				defer pieces.Wait()
@@ -162,6 +162,17 @@ func TestALimitIsKeptToTheSecond(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnEndThatWeCausedIsNoEnd: a provider may end its answer in good order because we broke it off.
+func TestAnEndThatWeCausedIsNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := piped(t, Options{BaseURL: "http://x", Idle: time.Minute}, io.EOF)
+		defer s.Close()
+		if _, err := io.ReadAll(s); !late(err, "idle after 1m0s") {
+			t.Error(err)
+		}
+	})
 }
 
 func TestAnEndedGuardIsSilent(t *testing.T) {

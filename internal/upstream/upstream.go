@@ -91,7 +91,6 @@ func New(o Options) (*Client, error) {
 		MaxResponseBodySize:       maxAnswer,
 		ReadBufferSize:            16 << 10, // bounds the answer's head
 		DisablePathNormalizing:    true,
-		SecureErrorLogMessage:     true, // an answer's bytes are not for the log
 	}
 	c.stream = newTransport(c.dialer, c.limits.firstByte)
 	return c, nil
