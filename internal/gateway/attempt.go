@@ -52,7 +52,11 @@ func attempt[A head](ctx context.Context, c *Call, message func(string) *Message
 			s.drop(answer)
 		}
 		done := try[A]{route: r, pass: pass}
-		done.run(ctx, c.g, s, message(r.UpstreamModel))
+		if after := r.house.Provider.Limits.Hedge; after > 0 && !t.hedged {
+			done = race(ctx, t, done, message, s)
+		} else {
+			done.run(ctx, c.g, s, message(r.UpstreamModel))
+		}
 		c.route, c.event.Provider = done.route, done.route.house.Provider.Slug
 		answer, err = done.answer, done.err
 		switch {
@@ -72,6 +76,7 @@ type try[A head] struct {
 	pass   breaker.Pass // is left unless the answer is to be kept
 	answer A            // none where err is not nil
 	err    error
+	waits  bool // it has no place yet
 	verdict
 }
 

@@ -21,6 +21,7 @@ type trip struct {
 	tries  int         // attempts made
 	shut   uint64      // routes that are not tried again, as bits
 	due    []time.Time // before which a route is not tried again; nil: none has failed
+	hedged bool        // two attempts have been made at once
 }
 
 // maxRoutes is what the bits of a trip have room for.
