@@ -71,26 +71,26 @@ type Ticket struct {
 
 // Acquire admits a call or refuses it with *Refused; it gives no other errors. A refused call takes nothing from any
 // scope. The status is told also with a refusal.
-func (l *Limiter) Acquire(ctx context.Context, claim Claim) (Ticket, Status, error) {
+func (l *Limiter) Acquire(ctx context.Context, claim Claim) (t Ticket, s Status, err error) {
 	if !claim.limited() {
-		return Ticket{}, unlimited, nil
+		return t, unlimited, nil
 	}
 	claim.Tokens = max(claim.Tokens, 0)
+	var stands [3]standing
+	var refused *Refused
+	decided := false
 	if seen := l.circuit.Load(); seen.mode == Redis {
-		if t, stands, refused, ok := l.acquireShared(ctx, seen, &claim); ok {
-			return l.decided(&claim, t, stands, refused)
-		}
+		refused, decided = l.acquireShared(ctx, seen, &t, &stands, &claim)
 	}
-	t, stands, refused := l.memory.acquire(&claim, l.clock())
-	return l.decided(&claim, t, stands, refused)
-}
-
-func (l *Limiter) decided(claim *Claim, t Ticket, stands [3]standing, refused *Refused) (Ticket, Status, error) {
+	if !decided {
+		refused = l.memory.acquire(&t, &stands, &claim, l.clock())
+	}
+	s = claim.status(&stands)
 	if refused != nil {
-		return Ticket{}, claim.status(&stands), refused
+		return Ticket{}, s, refused
 	}
 	t.l = l
-	return t, claim.status(&stands), nil
+	return t, s, nil
 }
 
 // Done ends the call: its place is free, and the tokens reserved are corrected to those used. It never waits for Redis.
@@ -110,12 +110,13 @@ func (l *Limiter) Status(ctx context.Context, claim Claim) Status {
 		return unlimited
 	}
 	claim.Tokens = 0
+	var stands [3]standing
 	if seen := l.circuit.Load(); seen.mode == Redis {
-		if stands, _, ok := l.askShared(ctx, seen, toLook, "", &claim); ok {
+		if _, ok := l.askShared(ctx, seen, toLook, "", &stands, &claim); ok {
 			return claim.status(&stands)
 		}
 	}
-	stands := l.memory.look(&claim, l.clock())
+	stands = l.memory.look(&claim, l.clock())
 	return claim.status(&stands)
 }
 

@@ -50,8 +50,8 @@ func (m *meter) idle(now int64) bool {
 
 func (m *memory) shard(tenant int64) *shard { return &m.shards[uint64(tenant)%shardCount] }
 
-// acquire takes the call from all its scopes, or from none.
-func (m *memory) acquire(c *Claim, now int64) (t Ticket, stands [3]standing, refused *Refused) {
+// acquire takes the call from all its scopes, or from none. It fills in the ticket, and how the scopes then stand.
+func (m *memory) acquire(t *Ticket, stands *[3]standing, c *Claim, now int64) *Refused {
 	t.at, t.shard = now, m.shard(c.Tenant)
 	t.shard.mu.Lock()
 	defer t.shard.mu.Unlock()
@@ -63,8 +63,8 @@ func (m *memory) acquire(c *Claim, now int64) (t Ticket, stands [3]standing, ref
 			stands[i] = t.held[i].meter.standing()
 		}
 	}
-	if refused = c.refusal(&stands); refused != nil {
-		return Ticket{}, stands, refused
+	if refused := c.refusal(stands); refused != nil {
+		return refused
 	}
 	for i := range c.Scopes {
 		if h := &t.held[i]; h.meter != nil {
@@ -72,7 +72,7 @@ func (m *memory) acquire(c *Claim, now int64) (t Ticket, stands [3]standing, ref
 			stands[i] = h.meter.standing()
 		}
 	}
-	return t, stands, nil
+	return nil
 }
 
 // take counts a call that was admitted.

@@ -2,8 +2,9 @@ package ratelimit
 
 import "context"
 
-// acquireShared asks Redis. ok is false where it has to be decided in process.
-func (l *Limiter) acquireShared(ctx context.Context, seen *circuit, c *Claim) (t Ticket, stands [3]standing, refused *Refused, ok bool) {
+// acquireShared asks Redis. It fills in the ticket, and how the scopes then stand; ok is false where it has to be decided
+// in process.
+func (l *Limiter) acquireShared(ctx context.Context, seen *circuit, t *Ticket, stands *[3]standing, c *Claim) (refused *Refused, ok bool) {
 	t.at, t.call = l.clock(), &call{id: l.redis.newID()}
 	for i, s := range c.Scopes {
 		if s.Limits != (Limits{}) {
@@ -11,16 +12,17 @@ func (l *Limiter) acquireShared(ctx context.Context, seen *circuit, c *Claim) (t
 		}
 	}
 	t.call.renewAt = t.at + l.redis.renew.Milliseconds()
-	stands, fits, ok := l.askShared(ctx, seen, toTake, t.call.id, c)
+	fits, ok := l.askShared(ctx, seen, toTake, t.call.id, stands, c)
 	if !ok {
 		l.queue.forsake(t.call)
-		return Ticket{}, stands, nil, false
+		*t = Ticket{}
+		return nil, false
 	}
 	if !fits {
-		if refused = c.refusal(&stands); refused == nil {
+		if refused = c.refusal(stands); refused == nil {
 			refused = &Refused{Kind: Requests, RetryAfter: parallelWait} // the script and we disagree: it decides
 		}
-		return Ticket{}, stands, refused, true
+		return refused, true
 	}
 	for i := range c.Scopes {
 		if n := c.Scopes[i].Limits.tokens(); n > 0 {
@@ -28,11 +30,11 @@ func (l *Limiter) acquireShared(ctx context.Context, seen *circuit, c *Claim) (t
 		}
 	}
 	l.queue.began(t.call)
-	return t, stands, nil, true
+	return nil, true
 }
 
 // askShared makes the one round trip of a call, and takes along what Redis is still to be told of its scopes.
-func (l *Limiter) askShared(ctx context.Context, seen *circuit, purpose, id string, c *Claim) (stands [3]standing, fits, ok bool) {
+func (l *Limiter) askShared(ctx context.Context, seen *circuit, purpose, id string, stands *[3]standing, c *Claim) (fits, ok bool) {
 	q := l.redis.newQuestion(purpose, id, c.Tokens)
 	var told [3]carried
 	for i, s := range c.Scopes {
@@ -50,12 +52,12 @@ func (l *Limiter) askShared(ctx context.Context, seen *circuit, purpose, id stri
 	}
 	if err != nil {
 		l.trip(seen, c.Tenant, err)
-		return stands, false, false
+		return false, false
 	}
 	for i, s := range c.Scopes {
 		if s.Limits != (Limits{}) {
 			stands[i], a.stands = a.stands[0], a.stands[1:]
 		}
 	}
-	return stands, a.fits, true
+	return a.fits, true
 }
