@@ -84,7 +84,7 @@ func (p *Panel) modelList(c *fiber.Ctx) (models.ListModel, error) {
 		Columns: []ui.Column{
 			{Label: say.T("models.field.name"), Sort: "name"}, {Label: say.T("models.col.state")}, {Label: say.T("models.col.providers")},
 			{Label: say.T("models.input"), Sort: "input", Numeric: true}, {Label: say.T("models.cached"), Numeric: true},
-			{Label: say.T("models.output"), Sort: "output", Numeric: true}, {Label: say.T("models.field.max_output_tokens"), Sort: "longest", Numeric: true},
+			{Label: say.T("models.output"), Sort: "output", Numeric: true}, {Label: say.T("models.col.longest"), Sort: "longest", Numeric: true},
 			{Label: say.T("operations.col.actions"), Hidden: true},
 		},
 		Filters: []ui.Filter{{Name: "status", Label: say.T("models.col.state"), Options: []ui.Option{
