@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fila-ia/filaia/internal/breaker"
 	"github.com/fila-ia/filaia/internal/tenancy"
@@ -33,9 +34,17 @@ type houses struct {
 	life    context.Context // ends with abort: nobody waits for a provider any more
 	end     context.CancelFunc
 
-	mu     sync.Mutex
-	open   map[int64]*House
-	forced map[forceKey]string
+	mu       sync.Mutex
+	open     map[int64]*House
+	replaced []replaced
+	guards   map[int64]*breaker.Guard // of the providers that are switched off, too
+	forced   map[forceKey]string
+}
+
+// replaced is the way to a provider that was changed or taken out. Calls that began with it may be under way until then.
+type replaced struct {
+	Upstream
+	until time.Time
 }
 
 type forceKey struct {
@@ -53,42 +62,60 @@ func (h *houses) update(list []tenancy.Provider, forces []tenancy.BreakerForce) 
 	}
 	var failed error
 	open := make(map[int64]*House, len(list))
+	guards := make(map[int64]*breaker.Guard, len(list))
 	for _, p := range list {
+		guards[p.ID] = h.guard(p)
 		if !p.Active {
 			continue
 		}
-		house, err := h.house(p)
+		house, err := h.house(p, guards[p.ID])
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("provider %s: %w", p.Slug, err))
 			continue
 		}
 		open[p.ID] = house
 	}
-	for id, old := range h.open {
-		if now := open[id]; now == nil || now.Upstream != old.Upstream {
-			old.Upstream.Close() // its calls under way go on; only idle connections go
-		}
-	}
-	h.open = open
+	h.replace(open)
+	h.guards = guards
 	h.force(forces)
 	return open, failed
 }
 
-// house gives the provider's house: the same where nothing changed, with the same guard where the rest did.
-func (h *houses) house(p tenancy.Provider) (*House, error) {
-	old := h.open[p.ID]
-	if old != nil && reflect.DeepEqual(old.Provider, p) {
+// replace lets go of the ways that are not taken any more.
+func (h *houses) replace(open map[int64]*House) {
+	now := time.Now()
+	h.replaced = slices.DeleteFunc(h.replaced, func(r replaced) bool { return now.After(r.until) })
+	for id, old := range h.open {
+		if same := open[id]; same != nil && same.Upstream == old.Upstream {
+			continue
+		}
+		old.Upstream.Close() // its calls under way go on; only idle connections go
+		l := old.Provider.Limits
+		h.replaced = append(h.replaced, replaced{old.Upstream, now.Add(time.Duration(1+l.Retries) * l.Total)})
+	}
+	h.open = open
+}
+
+// guard gives the provider's guard: the same for as long as there is the provider, so that what it knows of calls and
+// failures outlives every change.
+func (h *houses) guard(p tenancy.Provider) *breaker.Guard {
+	if g := h.guards[p.ID]; g != nil {
+		g.Update(guardSettings(p.Limits))
+		return g
+	}
+	return breaker.New(p.ID, guardSettings(p.Limits), h.changed)
+}
+
+// house gives the provider's house: the same where nothing changed.
+func (h *houses) house(p tenancy.Provider, g *breaker.Guard) (*House, error) {
+	if old := h.open[p.ID]; old != nil && reflect.DeepEqual(old.Provider, p) {
 		return old, nil
 	}
 	client, err := h.connect(p)
 	if err != nil {
 		return nil, err
 	}
-	if old == nil {
-		return &House{p, client, breaker.New(p.ID, guardSettings(p.Limits), h.changed)}, nil
-	}
-	old.Guard.Update(guardSettings(p.Limits))
-	return &House{p, client, old.Guard}, nil
+	return &House{p, client, g}, nil
 }
 
 // force carries out what operators decided, and gives back what they no longer decide.
@@ -98,13 +125,13 @@ func (h *houses) force(forces []tenancy.BreakerForce) {
 		now[forceKey{f.ProviderID, f.Model}] = f.State
 	}
 	for key := range h.forced {
-		if house := h.open[key.provider]; house != nil && now[key] == "" {
-			house.Guard.Force(key.model, breaker.Closed)
+		if guard := h.guards[key.provider]; guard != nil && now[key] == "" {
+			guard.Force(key.model, breaker.Closed)
 		}
 	}
 	for key, state := range now {
-		if house := h.open[key.provider]; house != nil {
-			house.Guard.Force(key.model, breaker.State(state))
+		if guard := h.guards[key.provider]; guard != nil {
+			guard.Force(key.model, breaker.State(state))
 		}
 	}
 	h.forced = now
@@ -117,6 +144,9 @@ func (h *houses) abort() {
 	h.end()
 	for _, house := range h.open {
 		house.Upstream.Abort()
+	}
+	for _, r := range h.replaced {
+		r.Abort()
 	}
 }
 

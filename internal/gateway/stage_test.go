@@ -239,7 +239,9 @@ func (s *stage) call(tenant int64) *Call {
 	return c
 }
 
-func message(upstreamModel string) *Message { return &Message{Model: upstreamModel, Body: []byte("{}")} }
+func message(upstreamModel string) *Message {
+	return &Message{Model: upstreamModel, Body: []byte("{}")}
+}
 
 func (s *stage) whole(tenant int64) outcome {
 	c, start := s.call(tenant), time.Now()
