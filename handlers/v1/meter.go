@@ -23,6 +23,8 @@ type meter struct {
 	failed   bool   // the provider sent an error
 	done     bool   // the last event has come
 	pending  bool   // a response that is made in the background
+	checks   bool   // the answer may be kept: each event must be sound
+	unsound  bool
 }
 
 func newMeter(b *body) meter { return meter{body: b} }
@@ -37,7 +39,7 @@ func (m *meter) used() (t usage.Tokens, estimated bool) {
 }
 
 // sound tells whether the answer may be given again.
-func (m *meter) sound() bool { return !m.failed }
+func (m *meter) sound() bool { return !m.failed && !m.unsound }
 
 // readUsage reads a usage object in chat's or in the Responses' words; false where it tells no tokens. Cached and
 // reasoning tokens are parts, not additions.
@@ -142,6 +144,7 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 		m.done = true
 		return false, true
 	}
+	m.unsound = m.unsound || m.checks && !gjson.ValidBytes(data)
 	chunk := parsed(data)
 	choices, before, told, last := 0, len(m.text), false, false
 	var used usage.Tokens

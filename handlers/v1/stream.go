@@ -46,6 +46,7 @@ func (a *API) stream(r *request, call *gateway.Call, b *body) error {
 		a: a, call: call, body: b, answer: answer, cancel: cancel, providerID: answer.Header("X-Request-Id"),
 		line: r.line, meter: newMeter(b), binary: !isStream && b.wire.endpoint == "audio.speech",
 	}
+	rl.meter.checks = call.Keeps()
 	r.Response.SetBodyStream(rl, -1)
 	return nil
 }
@@ -256,7 +257,7 @@ func (s *relay) record(status usage.Status) error {
 	s.recorded = true
 	o := gateway.Outcome{
 		Status: status, HTTPStatus: fiber.StatusOK, ProviderID: s.providerID, FirstByte: s.firstByte,
-		Object: s.meter.object, Complete: status == usage.OK && s.meter.sound(),
+		Object: s.meter.object, Complete: (status == usage.OK || s.meter.done) && s.meter.sound(),
 	}
 	if s.goesOn() { // and will have used more than has come
 		s.a.follow(s.line, s.call, s.meter, o)
@@ -278,7 +279,7 @@ func (s *relay) Close() (err error) {
 	if !s.ended {
 		s.ended = true
 		stop := s.drainFor(s.a.gate.AbortDrain)
-		for over := false; !over && !s.meter.final && !s.goesOn(); {
+		for over := false; !over && !s.goesOn(); {
 			over, _ = s.pull(false)
 		}
 		stop()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -178,7 +179,7 @@ func (c *Call) follow(ctx context.Context) *replay {
 	}
 	reader := c.flight.Reader(ctx)
 	if head.Stream && c.event.Streamed {
-		return &replay{kind: head.ContentType, Reader: reader}
+		return &replay{kind: head.ContentType, Reader: followed{reader}}
 	}
 	body, err := io.ReadAll(reader)
 	if err != nil {
@@ -202,6 +203,17 @@ func (q *Question) replay(body []byte, kind string, isStream, stream bool) *repl
 		return nil
 	}
 	return &replay{kind: kind, body: body, Reader: bytes.NewReader(body)}
+}
+
+// followed reads the answer of another call; where that breaks off, so does this one.
+type followed struct{ io.Reader }
+
+func (f followed) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &Refusal{Reason: ProviderAway, Cause: err}
+	}
+	return n, err
 }
 
 // replay is an answer that no provider was asked for.
@@ -228,6 +240,9 @@ func (r *replay) Header(name string) string {
 func (c *Call) storing() bool {
 	return c.question != nil && c.entry == nil && !c.question.NoStore && (c.leads || c.question.NoCache)
 }
+
+// Keeps tells whether the call's answer may be kept for others, so that it must be sound in all its parts.
+func (c *Call) Keeps() bool { return c.storing() }
 
 // keepWhole notes a whole answer; it stays valid until the call has ended.
 func (c *Call) keepWhole(a Answer) {
@@ -277,7 +292,7 @@ func (c *Call) conclude(o Outcome) {
 		c.flight.Leave()
 	}
 	ctx := context.Background()
-	sound := o.Complete && o.Status == usage.OK && !o.Estimated && o.HTTPStatus == http.StatusOK && c.MaxOutput == 0
+	sound := o.Complete && (o.Status == usage.OK || o.Status == usage.Aborted) && !o.Estimated && o.HTTPStatus == http.StatusOK && c.MaxOutput == 0
 	if sound && c.storing() && len(c.kept) > 0 {
 		c.g.Cache.Store(ctx, &c.question.Question, &cache.Entry{
 			Stream: c.stream, ContentType: c.kind, Body: c.kept, Model: c.event.Model, Tokens: c.event.Served, StoredAt: c.g.Now(),
