@@ -159,7 +159,7 @@ func TestAHedgeThatFindsNoPlaceLeavesTheFirstItsRetries(t *testing.T) {
 
 func TestAbortEndsBothOfAHedgedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, speaks(says{after: 10 * time.Second, err: away(context.Canceled)}), speaks(says{}))
+		s := newStage(t, speaks(says{after: 10 * time.Second, err: away(errRefused)}), speaks(says{}))
 		s.limit(hedge)
 		s.providers[1].Limits.MaxParallel, s.providers[1].Limits.MaxWaiting, s.providers[1].Limits.MaxWait = 1, 1, time.Hour
 		s.reload()
@@ -168,7 +168,7 @@ func TestAbortEndsBothOfAHedgedCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() { time.Sleep(10 * time.Second); s.g.Models.Abort() }()
-		if o := s.whole(7); o.refusal == nil || !errors.Is(o.refusal, context.Canceled) || o.took != 10*time.Second {
+		if o := s.whole(7); o.refusal == nil || !errors.Is(o.refusal, errRefused) || o.took != 10*time.Second {
 			t.Errorf("%+v", o)
 		}
 		pass.Leave(0)
