@@ -70,13 +70,6 @@ const (
 	ForcedClosed = "forced_closed"
 )
 
-func (b Breaker) state() string {
-	if b.State == "" {
-		return "closed"
-	}
-	return b.State
-}
-
 func (b Breaker) forced() bool { return b.State == ForcedOpen || b.State == ForcedClosed }
 
 func (b Breaker) stops() bool { return b.State == "open" || b.State == ForcedOpen }
