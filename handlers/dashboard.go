@@ -17,6 +17,7 @@ import (
 // DashboardStore is what the overview needs of the store, besides the usage.
 type DashboardStore interface {
 	UsageStore
+	RefusalStore
 	UsageByTenant(ctx context.Context, span usage.Period, limit int) (top []usage.Share, active int, err error)
 	Growth(ctx context.Context) (usage.Growth, error)
 	FirstSteps(ctx context.Context) (usage.FirstSteps, error)

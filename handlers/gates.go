@@ -25,7 +25,7 @@ func (p *Panel) needTeam(c *fiber.Ctx) error {
 	case u == nil:
 		return p.toSignIn(c)
 	case u.Role.OfTenant():
-		return wrongSide(c, "/portal")
+		return wrongSide(c, otherSide(c, "/refusals/", "/portal"+c.Path(), "/portal"))
 	case !safeMethod(c) && !u.Role.MayEdit():
 		return fault.New(fault.Forbidden, "problem.forbidden_edit")
 	}
@@ -39,7 +39,7 @@ func (p *Panel) needTenant(c *fiber.Ctx) error {
 	case u == nil:
 		return p.toSignIn(c)
 	case !u.Role.OfTenant():
-		return wrongSide(c, "/")
+		return wrongSide(c, otherSide(c, "/portal/refusals/", strings.TrimPrefix(c.Path(), "/portal"), "/"))
 	case !safeMethod(c) && u.Role != tenancy.TenantAdmin:
 		return fault.New(fault.Forbidden, "problem.forbidden_edit")
 	}
@@ -52,6 +52,15 @@ func (p *Panel) needOwner(c *fiber.Ctx) error {
 		return fault.New(fault.NotFound, "problem.no_page")
 	}
 	return c.Next()
+}
+
+// otherSide is where a page below prefix is found on a person's own side, or their start page: an error of the API
+// leads to the same address whoever reads it.
+func otherSide(c *fiber.Ctx, prefix, there, home string) string {
+	if strings.HasPrefix(c.Path(), prefix) {
+		return there
+	}
+	return home
 }
 
 // wrongSide leads a person who strays to their own start page. What is posted to the wrong side is not there.

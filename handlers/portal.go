@@ -20,6 +20,7 @@ import (
 // it must not be the store that the panel reads from.
 type PortalStore interface {
 	UsageStore
+	OwnRefusals
 	Self(ctx context.Context, tenantID int64) (tenancy.Tenant, error)
 	OwnKeys(ctx context.Context, tenantID int64) ([]tenancy.Key, error)
 }
@@ -30,6 +31,8 @@ func (p *Panel) portal(r fiber.Router) {
 	r.Get("/live", p.portalLive)
 	r.Get("/calls", p.portalCalls)
 	r.Get("/keys", p.portalKeys)
+	r.Get("/refusals", p.portalRefusals)
+	r.Get("/refusals/:id", p.portalRefusal)
 }
 
 // portalSnapshot is a customer's own usage at one moment. Its days are those of the customer's zone.
@@ -92,15 +95,25 @@ func (p *Panel) portalLive(c *fiber.Ctx) error {
 	return p.stream(c, s, func(ctx context.Context) (snapshot, error) { return p.readPortal(ctx, s) })
 }
 
-func (p *Panel) portalCalls(c *fiber.Ctx) error {
+// ownZone makes the page speak in the customer's time zone, and gives the customer.
+func (p *Panel) ownZone(c *fiber.Ctx) (tenancy.Tenant, error) {
 	v := at(c)
 	self, err := p.Portal.Self(c.UserContext(), v.User.TenantID)
 	if err != nil {
-		return err
+		return self, err
 	}
 	if zone, err := time.LoadLocation(self.TimeZone); err == nil {
 		v.Say = i18n.NewPrinter(v.Say.Lang(), zone)
 	}
+	return self, nil
+}
+
+func (p *Panel) portalCalls(c *fiber.Ctx) error {
+	if _, err := p.ownZone(c); err != nil {
+		return err
+	}
+	v := at(c)
+	var err error
 	m := usageviews.CallsPageModel{Crumbs: []ui.Link{{Label: v.Say.T("portal.title"), Href: "/portal"}}}
 	if m.Calls, err = p.callPage(c, p.Portal, v.User.TenantID, v.Say, "/portal/calls"); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/views/plans"
 	"github.com/fila-ia/filaia/views/portal"
 	"github.com/fila-ia/filaia/views/ui"
 )
@@ -17,15 +18,11 @@ const exampleModel = "gpt-4.1-nano"
 
 // portalKeys lists a customer's keys, without secrets, and says how to call with one.
 func (p *Panel) portalKeys(c *fiber.Ctx) error {
-	v, ctx := at(c), c.UserContext()
-	self, err := p.Portal.Self(ctx, v.User.TenantID)
-	if err != nil {
+	if _, err := p.ownZone(c); err != nil {
 		return err
 	}
-	if zone, err := time.LoadLocation(self.TimeZone); err == nil {
-		v.Say = i18n.NewPrinter(v.Say.Lang(), zone)
-	}
-	keys, err := p.Portal.OwnKeys(ctx, v.User.TenantID)
+	v := at(c)
+	keys, err := p.Portal.OwnKeys(c.UserContext(), v.User.TenantID)
 	if err != nil {
 		return err
 	}
@@ -43,7 +40,7 @@ func (p *Panel) portalKeys(c *fiber.Ctx) error {
 }
 
 func keyModel(say i18n.Printer, k tenancy.Key, now time.Time) portal.Key {
-	row := portal.Key{Name: k.Name, Hint: k.Hint, Plan: k.PlanName, Models: strings.Join(k.AllowedModels, ", "), Expires: say.T("portal.keys.never")}
+	row := portal.Key{Limits: rateModel(k.Rates).Short(say), Cache: plans.CacheWord(say, string(k.Cache)), Name: k.Name, Hint: k.Hint, Plan: k.PlanName, Models: strings.Join(k.AllowedModels, ", "), Expires: say.T("portal.keys.never")}
 	if row.Models == "" {
 		row.Models = say.T("portal.keys.all_models")
 	}

@@ -31,6 +31,7 @@ func (p *Panel) Register(app *fiber.App) {
 	p.plans(team)
 	p.tenants(team)
 	p.keys(team)
+	p.refusals(team)
 	p.providers(team)
 	p.models(team)
 	p.operations(team)

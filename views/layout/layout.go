@@ -90,6 +90,7 @@ func PortalNav(p i18n.Printer) []Group {
 	return []Group{{Items: []Item{
 		{"overview", p.T("nav.overview"), "/portal", "layout-dashboard"},
 		{"keys", p.T("nav.keys"), "/portal/keys", "key"},
+		{"refusals", p.T("refusals.title"), "/portal/refusals", "alert-circle"},
 	}}}
 }
 

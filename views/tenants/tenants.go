@@ -9,6 +9,7 @@ import (
 	"github.com/fila-ia/filaia/views/keys"
 	"github.com/fila-ia/filaia/views/layout"
 	"github.com/fila-ia/filaia/views/plans"
+	"github.com/fila-ia/filaia/views/refusals"
 	"github.com/fila-ia/filaia/views/ui"
 )
 
@@ -122,6 +123,7 @@ const (
 	Overview Tab = "overview"
 	Keys     Tab = "keys"
 	Usage    Tab = "usage"
+	Refusals Tab = "refusals"
 	Details  Tab = "details"
 )
 
@@ -131,9 +133,10 @@ func (m ShowModel) tabs() []ui.Tab {
 		{Label: p.T("tenants.tab.overview"), Href: base},
 		{Label: p.T("tenants.tab.keys"), Href: base + "/keys"},
 		{Label: p.T("tenants.tab.usage"), Href: base + "?tab=usage"},
+		{Label: p.T("tenants.tab.refusals"), Href: base + "/refusals"},
 		{Label: p.T("tenants.tab.details"), Href: base + "/details"},
 	}
-	for i, tab := range []Tab{Overview, Keys, Usage, Details} {
+	for i, tab := range []Tab{Overview, Keys, Usage, Refusals, Details} {
 		tabs[i].Active = tab == m.Tab
 	}
 	return tabs
@@ -156,6 +159,12 @@ type UsageModel struct {
 	ShowModel
 	Days               bool // thirty days rather than today
 	Requests, Failures int64
+}
+
+// RefusalsModel is the tab of refused calls.
+type RefusalsModel struct {
+	ShowModel
+	List refusals.List
 }
 
 // FormModel is the page to add or edit a customer. Values are as typed.
