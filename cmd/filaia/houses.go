@@ -38,7 +38,7 @@ func newConnector(cfg config.Config, log *slog.Logger) *connector {
 func (c *connector) reach(p tenancy.Provider) (address, key string, err error) {
 	address = p.BaseURL
 	if p.Credential != nil {
-		plain, err := c.box.Open(p.Credential, "provider:"+p.Slug)
+		plain, err := c.box.Open(p.Credential, tenancy.CredentialContext(p.Slug))
 		if err != nil {
 			return "", "", fmt.Errorf("its credential cannot be opened, FILAIA_SECRET_KEY may have changed: %w", err)
 		}
@@ -106,8 +106,9 @@ func openRedis(url string, log *slog.Logger) (rueidis.Client, error) {
 		return nil, fmt.Errorf("REDIS_URL: it cannot be read; give redis://user:password@host:port/0")
 	}
 	options.DisableCache = true
+	options.AlwaysPipelining = true // a broken connection is noticed at once, and calls at the same time share a trip
 	options.ConnWriteTimeout = 2 * time.Second
-	options.Dialer.Timeout = 2 * time.Second
+	options.Dialer.Timeout = time.Second
 	client, err := rueidis.NewClient(options)
 	if client == nil && len(options.InitAddress) == 1 {
 		options.ForceSingleClient = true // what is away is taken for a single server, and met once it is there

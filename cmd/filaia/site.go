@@ -49,7 +49,7 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		Immutable:             true, // Fiber's memory is reused; pages may keep what they read
 		DisableStartupMessage: true,
 		BodyLimit:             bodyLimit,
-		ReadBufferSize:        16 << 10, // bounds a request's head
+		ReadBufferSize:        8 << 10, // bounds a request's head; each open stream holds one
 		ReadTimeout:           2 * time.Minute,
 		IdleTimeout:           2 * time.Minute,
 		// A reverse proxy on this machine may say who calls; X-Forwarded-For could be forged by the caller.
