@@ -39,7 +39,7 @@ func responsesTokens(request gjson.Result, model string, count func(string) int)
 			case key.Str == "tools":
 				p.total += tokensPerToolList + p.count(value.Raw)
 			default: // instructions, a plain input, text formats, and what is not known yet
-				p.total += tokensPerMessage
+				p.total += tokensPerMessage + p.count("user") // becomes a message of somebody
 				p.addText(value)
 			}
 			return true
