@@ -42,6 +42,8 @@ type site struct {
 	gate     *gateway.Gateway
 	provider *openaitest.Server
 	answers  *cache.Cache
+	api      *v1.API
+	planID   int64
 	tenant   tenancy.Tenant
 	keyID    int64
 	key      string
@@ -156,6 +158,7 @@ func (s *site) customer(terms tenancy.Terms) {
 	ctx := context.Background()
 	plan, err := s.store.CreatePlan(ctx, tenancy.PlanDraft{Slug: "test", Name: "Test", Terms: terms}, true)
 	s.must(err)
+	s.planID = plan.ID
 	s.tenant, err = s.store.CreateTenant(ctx, tenancy.TenantDraft{Name: "Oficina", TimeZone: "America/Sao_Paulo", BillingDay: 1, PlanID: plan.ID})
 	s.must(err)
 	key, secret, err := s.store.CreateKey(ctx, tenancy.KeyDraft{TenantID: s.tenant.ID, Name: "k"})
@@ -163,7 +166,19 @@ func (s *site) customer(terms tenancy.Terms) {
 	s.keyID, s.key = key.ID, secret.Reveal()
 }
 
+// neighbour makes another tenant of the same plan, and gives its key.
+func (s *site) neighbour() string {
+	s.t.Helper()
+	ctx := context.Background()
+	tenant, err := s.store.CreateTenant(ctx, tenancy.TenantDraft{Name: "Vizinho", TimeZone: "America/Sao_Paulo", BillingDay: 1, PlanID: s.planID})
+	s.must(err)
+	_, secret, err := s.store.CreateKey(ctx, tenancy.KeyDraft{TenantID: tenant.ID, Name: "k"})
+	s.must(err)
+	return secret.Reveal()
+}
+
 func (s *site) listen(api *v1.API) {
+	s.api = api
 	app := fiber.New(fiber.Config{
 		Immutable: true, DisableStartupMessage: true, BodyLimit: bodyLimit, DisablePreParseMultipartForm: true,
 		ErrorHandler: func(c *fiber.Ctx, err error) error { return api.FiberError(c, err) },
@@ -179,6 +194,7 @@ func (s *site) listen(api *v1.API) {
 			s.t.Error(err)
 		}
 		<-served
+		api.Close()
 	})
 }
 
@@ -200,10 +216,19 @@ func (s *site) post(body string) answer {
 
 func (s *site) do(method, path, key, body string) answer {
 	s.t.Helper()
+	return s.send(method, path, key, "", body)
+}
+
+// send makes a request with a body of any type.
+func (s *site) send(method, path, key, contentType, body string) answer {
+	s.t.Helper()
 	req, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
 	s.must(err)
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -224,19 +249,22 @@ type record struct {
 	Cached     int64  `db:"cached_tokens"`
 	Out        int64  `db:"output_tokens"`
 	RequestID  string `db:"request_id"`
+	Endpoint   string `db:"endpoint"`
+	Model      string `db:"model"`
+	Reasoning  int64  `db:"reasoning_tokens"`
 }
 
 // records waits until n calls are committed, and gives them in order.
 func (s *site) records(n int) []record {
 	s.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		rows, err := s.store.DB().Query(`SELECT status, http_status, estimated, streamed, input_tokens, cached_tokens, output_tokens, request_id
-			FROM usage_events ORDER BY id`)
+		rows, err := s.store.DB().Query(`SELECT status, http_status, estimated, streamed, input_tokens, cached_tokens, output_tokens, request_id,
+			endpoint, model, reasoning_tokens FROM usage_events ORDER BY id`)
 		s.must(err)
 		var list []record
 		for rows.Next() {
 			var r record
-			s.must(rows.Scan(&r.Status, &r.HTTPStatus, &r.Estimated, &r.Streamed, &r.In, &r.Cached, &r.Out, &r.RequestID))
+			s.must(rows.Scan(&r.Status, &r.HTTPStatus, &r.Estimated, &r.Streamed, &r.In, &r.Cached, &r.Out, &r.RequestID, &r.Endpoint, &r.Model, &r.Reasoning))
 			list = append(list, r)
 		}
 		s.must(rows.Err())
