@@ -21,6 +21,8 @@ type Operations interface {
 	Providers() map[int64]breaker.Snapshot
 	Limiter() LimiterState
 	Cache() CacheState
+	// Simulating tells whether the built-in simulator answers for a provider.
+	Simulating() bool
 	// PurgeCache forgets a tenant's answers, in every replica.
 	PurgeCache(ctx context.Context, tenantID int64) error
 }
@@ -47,6 +49,7 @@ type nothingRuns struct{}
 func (nothingRuns) Providers() map[int64]breaker.Snapshot   { return nil }
 func (nothingRuns) Limiter() LimiterState                   { return LimiterState{} }
 func (nothingRuns) Cache() CacheState                       { return CacheState{Off: true} }
+func (nothingRuns) Simulating() bool                        { return true }
 func (nothingRuns) PurgeCache(context.Context, int64) error { return nil }
 
 // BreakerStore is what operators decide about breakers, and what became of them.

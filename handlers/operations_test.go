@@ -47,6 +47,8 @@ func (r *running) Providers() map[int64]breaker.Snapshot { return r.providers }
 func (r *running) Limiter() LimiterState                 { return r.limiter }
 func (r *running) Cache() CacheState                     { return r.cache }
 
+func (r *running) Simulating() bool { return true }
+
 func (r *running) PurgeCache(_ context.Context, tenantID int64) error {
 	if r.fails {
 		return errors.New("redis: connection refused")

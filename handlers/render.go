@@ -82,7 +82,7 @@ func (p *Panel) frame(c *fiber.Ctx, title, active string) layout.Model {
 		Printer: v.Say, Title: title, Active: active, CSRF: p.formToken(c), Theme: v.Theme, Path: ownPath(c),
 		Flash: p.dueFlash(c), Asset: static.URL,
 	}
-	if p.Simulated && v.User != nil && !v.User.Role.OfTenant() {
+	if p.Simulated && p.Operations.Simulating() && v.User != nil && !v.User.Role.OfTenant() {
 		m.Banner = &layout.Banner{Tone: ui.Info, Text: v.Say.T("problem.banner.simulated")}
 	}
 	if v.User != nil {

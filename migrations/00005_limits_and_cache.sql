@@ -4,7 +4,8 @@
 ALTER TABLE tenants
     ADD COLUMN requests_per_minute int CHECK (requests_per_minute > 0),
     ADD COLUMN tokens_per_minute   int CHECK (tokens_per_minute > 0),
-    ADD COLUMN parallel_calls      int CHECK (parallel_calls > 0);
+    ADD COLUMN parallel_calls      int CHECK (parallel_calls > 0),
+    ADD COLUMN cache_purges        bigint NOT NULL DEFAULT 0; -- answers kept before the last one are nobody's any more
 ALTER TABLE api_keys
     ADD COLUMN requests_per_minute int CHECK (requests_per_minute > 0),
     ADD COLUMN tokens_per_minute   int CHECK (tokens_per_minute > 0),
@@ -83,7 +84,7 @@ ALTER TABLE usage_events DROP COLUMN provider, DROP COLUMN cache, DROP COLUMN se
 DROP TRIGGER api_keys_notify ON api_keys;
 ALTER TABLE plan_versions DROP COLUMN cache_mode, DROP COLUMN cache_minutes, DROP COLUMN cache_billed_percent;
 ALTER TABLE api_keys DROP COLUMN requests_per_minute, DROP COLUMN tokens_per_minute, DROP COLUMN parallel_calls, DROP COLUMN cache_mode;
-ALTER TABLE tenants DROP COLUMN requests_per_minute, DROP COLUMN tokens_per_minute, DROP COLUMN parallel_calls;
+ALTER TABLE tenants DROP COLUMN requests_per_minute, DROP COLUMN tokens_per_minute, DROP COLUMN parallel_calls, DROP COLUMN cache_purges;
 CREATE TRIGGER api_keys_notify AFTER INSERT OR DELETE OR UPDATE OF
     subscription_id, allowed_models, expires_at, revoked_at, hash, name ON api_keys
     FOR EACH ROW EXECUTE FUNCTION notify_caller_change();

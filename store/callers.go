@@ -34,6 +34,7 @@ type callerRow struct {
 	KeyTPM            int            `db:"key_tpm"`
 	KeyParallel       int            `db:"key_parallel"`
 	KeyCache          string         `db:"key_cache"` // empty: as the plan says
+	CachePurges       int64          `db:"cache_purges"`
 	TenantRPM         int            `db:"tenant_rpm"`
 	TenantTPM         int            `db:"tenant_tpm"`
 	TenantParallel    int            `db:"tenant_parallel"`
@@ -72,7 +73,7 @@ const callerQuery = `SELECT k.id AS key_id, k.tenant_id, s.id AS subscription_id
 		coalesce(v.parallel_calls, 0) AS parallel_calls, v.allowed_models AS plan_models,
 		v.cache_mode AS plan_cache, v.cache_minutes, v.cache_billed_percent,
 		coalesce(k.requests_per_minute, 0) AS key_rpm, coalesce(k.tokens_per_minute, 0) AS key_tpm,
-		coalesce(k.parallel_calls, 0) AS key_parallel, coalesce(k.cache_mode, '') AS key_cache,
+		coalesce(k.parallel_calls, 0) AS key_parallel, coalesce(k.cache_mode, '') AS key_cache, t.cache_purges,
 		coalesce(t.requests_per_minute, 0) AS tenant_rpm, coalesce(t.tokens_per_minute, 0) AS tenant_tpm,
 		coalesce(t.parallel_calls, 0) AS tenant_parallel
 	FROM api_keys k
@@ -98,6 +99,7 @@ func (r callerRow) caller(period periodRow) *tenancy.Caller {
 		TenantRates: tenancy.Rates{RequestsPerMinute: r.TenantRPM, TokensPerMinute: r.TenantTPM, ParallelCalls: r.TenantParallel},
 	}
 	c.Cache = c.Terms.Policy()
+	c.Cache.Purges = r.CachePurges
 	if r.KeyCache != "" {
 		c.Cache.Mode = tenancy.CacheMode(r.KeyCache)
 	}

@@ -63,3 +63,19 @@ func (s *Store) SetCacheSettings(ctx context.Context, settings tenancy.CacheSett
 	}
 	return nil
 }
+
+// PurgeCache makes every replica forget the answers that were kept for a tenant.
+func (s *Store) PurgeCache(ctx context.Context, tenantID int64) error {
+	err := s.inTx(ctx, func(tx *tx) error {
+		var purges int64
+		const update = `UPDATE tenants SET cache_purges = cache_purges + 1 WHERE id = $1 RETURNING cache_purges`
+		if err := tx.GetContext(ctx, &purges, update, tenantID); err != nil {
+			return known(err, tenantMissing)
+		}
+		return tx.audit(ctx, "cache.purge", tenantSubject(tenantID), tenantID, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("purge the cache of tenant %d: %w", tenantID, err)
+	}
+	return nil
+}

@@ -95,7 +95,9 @@ func (c *core) openGate(ctx context.Context, cfg config.Config, log *slog.Logger
 		Ledger: c.ledger, Refusals: c.refusals, Responses: c.store, Log: log, Now: time.Now, AbortDrain: cfg.AbortDrain,
 	}
 	c.gate.LookCost = func(tokens int64) money.Micros { return c.houses.embedding.cost(tokens) }
-	return c.reload(ctx)
+	err = c.reload(ctx)
+	c.breakers.begun.Store(true)
+	return err
 }
 
 // reload reads models, providers and the cache's settings again.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -28,10 +29,11 @@ type connector struct {
 
 	mu        sync.Mutex
 	simulator *openaitest.Server
+	simulated map[int64]bool // providers that it stands in for
 }
 
 func newConnector(cfg config.Config, log *slog.Logger) *connector {
-	return &connector{cfg: cfg, box: secret.New([32]byte(cfg.SecretKey)), log: log}
+	return &connector{cfg: cfg, box: secret.New([32]byte(cfg.SecretKey)), log: log, simulated: map[int64]bool{}}
 }
 
 // reach tells where a provider is and with which credential.
@@ -75,6 +77,25 @@ func (c *connector) simulate() (string, error) {
 	return c.simulator.URL(), nil
 }
 
+// note keeps which providers the simulator stands in for.
+func (c *connector) note(provider int64, address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.simulated[provider] = c.simulator != nil && c.simulator.URL() == address
+}
+
+// simulates tells whether the simulator stands in for any provider.
+func (c *connector) simulates() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, simulated := range c.simulated {
+		if simulated {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *connector) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,6 +110,7 @@ func (c *connector) connect(p tenancy.Provider) (gateway.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.note(p.ID, address)
 	l := p.Limits
 	return upstream.New(upstream.Options{
 		Kind: p.Kind, BaseURL: address, APIKey: key, APIVersion: p.APIVersion,
@@ -131,6 +153,7 @@ type breakerLog struct {
 	}
 	log     *slog.Logger
 	changes chan tenancy.BreakerChange
+	begun   atomic.Bool // until then an operator's decisions are old news
 }
 
 func newBreakerLog(replica string, store interface {
@@ -141,6 +164,9 @@ func newBreakerLog(replica string, store interface {
 
 // add notes a change. It never waits: what finds no room is in the log alone.
 func (b *breakerLog) add(c breaker.Change) {
+	if !b.begun.Load() {
+		return
+	}
 	change := tenancy.BreakerChange{
 		At: c.At, Replica: b.replica, ProviderID: c.Provider, Model: c.Model, From: string(c.From), To: string(c.To), Reason: c.Reason,
 		FailurePercent: c.FailurePercent, Calls: c.Calls,

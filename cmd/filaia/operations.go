@@ -40,7 +40,13 @@ func (o operations) Cache() handlers.CacheState {
 	}
 }
 
-// PurgeCache forgets a tenant's answers.
+// Simulating tells whether the simulator answers for a provider.
+func (o operations) Simulating() bool { return o.core.houses.simulates() }
+
+// PurgeCache forgets a tenant's answers: no replica finds them any more, and here they take no room.
 func (o operations) PurgeCache(ctx context.Context, tenantID int64) error {
+	if err := o.core.store.PurgeCache(ctx, tenantID); err != nil {
+		return err
+	}
 	return o.core.gate.Cache.Purge(ctx, tenantID)
 }

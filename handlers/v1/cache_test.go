@@ -324,6 +324,11 @@ func TestAPurgedTenantsAnswersAreGone(t *testing.T) {
 	s.wantCache(s.post(ask("Que horas abre?", "")), "miss", 1)
 	s.must(s.answers.Purge(context.Background(), s.tenant.ID))
 	s.wantCache(s.post(ask("Que horas abre?", "")), "miss", 2)
+	// A purge at another replica is heard of with the news of the tenant.
+	s.must(s.store.PurgeCache(context.Background(), s.tenant.ID))
+	s.gate.Callers.Forget(s.tenant.ID)
+	s.wantCache(s.post(ask("Que horas abre?", "")), "miss", 3)
+	s.wantCache(s.post(ask("Que horas abre?", "")), "hit", 3)
 }
 
 // TestAHitNeedsWhatItBills is the quota of answers that cost the operator nothing.

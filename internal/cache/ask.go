@@ -50,6 +50,18 @@ type Question struct {
 // hasAlias tells whether other spellings of the question have one key with it.
 func (q *Question) hasAlias() bool { return q.alias != key{} }
 
+// Since tells the question from the same one before the tenant's answers were purged for the n-th time.
+func (q *Question) Since(purges int64) {
+	if purges == 0 {
+		return
+	}
+	for _, k := range []*key{&q.exact, &q.alias, &q.rest} {
+		if *k != (key{}) {
+			*k = sha256.Sum256(binary.BigEndian.AppendUint64(k[:], uint64(purges)))
+		}
+	}
+}
+
 // asker makes questions. It keeps its buffers.
 type asker struct {
 	canonical

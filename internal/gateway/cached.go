@@ -53,6 +53,7 @@ func (g *Gateway) Ask(caller *tenancy.Caller, endpoint string, body []byte, w Wi
 	if !ok {
 		return nil
 	}
+	q.Since(caller.Cache.Purges)
 	if w.MaxAge < 0 || w.MaxAge > caller.Cache.Lifetime {
 		w.MaxAge = caller.Cache.Lifetime
 	}

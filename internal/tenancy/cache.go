@@ -20,6 +20,7 @@ type CachePolicy struct {
 	Mode          CacheMode
 	Lifetime      time.Duration // how old an answer may be
 	BilledPercent int           // of the tokens served from the cache
+	Purges        int64         // how often the tenant's answers were forgotten
 }
 
 // Rates are limits a minute and at once; zero means no limit.

@@ -68,7 +68,7 @@ func (t Terms) Rates() Rates { return Rates{t.RequestsPerMinute, t.TokensPerMinu
 
 // Policy gives how calls under these terms use the cache.
 func (t Terms) Policy() CachePolicy {
-	return CachePolicy{t.Cache, time.Duration(t.CacheMinutes) * time.Minute, t.CacheBilled}
+	return CachePolicy{Mode: t.Cache, Lifetime: time.Duration(t.CacheMinutes) * time.Minute, BilledPercent: t.CacheBilled}
 }
 
 // Equal tells whether both promise the same; the order of the models does not matter.
