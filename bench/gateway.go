@@ -19,19 +19,32 @@ import (
 	_ "github.com/lib/pq"
 )
 
-// product is the real binary, serving from a data folder of its own with its private PostgreSQL, and one customer
-// with a key.
+// product is the real binary, serving from a data folder of its own with its private PostgreSQL.
 type product struct {
-	dir, binary string
-	env         []string
-	address     string
-	cmd         *exec.Cmd
-	ended       chan error
-	db          *sql.DB
-	postmaster  int
-	tenant      string
-	key         string
+	start
+	env        []string
+	address    string
+	cmd        *exec.Cmd
+	ended      chan error
+	db         *sql.DB
+	postmaster int
+	customers  []*customer
+
+	answered tally // to the callers
+	saved    int64 // calls among them that were answered without a provider
 }
+
+// start says how to run a product.
+type start struct {
+	dir         string
+	binary      string
+	provider    string // its address
+	operatorKey string // by which the provider counts
+	variable    string // one more of the environment, or none
+}
+
+// customer is a tenant and a key.
+type customer struct{ tenant, key string }
 
 // build compiles the product into dir.
 func build(ctx context.Context, dir string) (string, error) {
@@ -45,34 +58,39 @@ func build(ctx context.Context, dir string) (string, error) {
 
 // startProduct serves before a provider. Its log goes to a file, as it would in production. The caller must stop it,
 // also after an error.
-func startProduct(ctx context.Context, dir, binary, provider string) (*product, error) {
+func startProduct(ctx context.Context, how start) (*product, error) {
+	if err := os.MkdirAll(how.dir, 0o755); err != nil { // PostgreSQL may run as another user
+		return nil, err
+	}
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	p := &product{dir: dir, binary: binary, address: address, ended: make(chan error, 1)}
+	p := &product{start: how, address: address, ended: make(chan error, 1)}
 	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); !strings.HasPrefix(name, "FILAIA_") && !strings.HasPrefix(name, "OPENAI_") && !strings.HasPrefix(name, "DATABASE_URL") {
+		switch name, _, _ := strings.Cut(variable, "="); {
+		case strings.HasPrefix(name, "FILAIA_"), strings.HasPrefix(name, "OPENAI_"), strings.HasPrefix(name, "DATABASE_URL"), strings.HasPrefix(name, "REDIS_URL"):
+		default:
 			p.env = append(p.env, variable)
 		}
 	}
 	p.env = append(p.env, "FILAIA_LISTEN="+address, "FILAIA_DATA_DIR="+p.data(),
-		"OPENAI_BASE_URL=http://"+provider+"/v1", "OPENAI_API_KEY="+operatorKey)
+		"OPENAI_BASE_URL=http://"+p.provider+"/v1", "OPENAI_API_KEY="+p.operatorKey)
+	if p.variable != "" {
+		p.env = append(p.env, p.variable)
+	}
 	log, err := os.Create(p.log())
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd = exec.Command(binary, "serve")
+	p.cmd = exec.Command(p.binary, "serve")
 	p.cmd.Env, p.cmd.Stderr, p.cmd.Stdout = p.env, log, log
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the product: %w", err)
 	}
 	go func() { p.ended <- p.cmd.Wait() }()
-	if err := p.ready(ctx); err != nil {
-		return p, err
-	}
-	return p, p.sell(ctx)
+	return p, p.ready(ctx)
 }
 
 func freeAddress() (string, error) {
@@ -131,27 +149,45 @@ func (p *product) lastLog() string {
 	return lines[len(lines)-1]
 }
 
-// sell makes a plan with limits that are checked at every call and never reached, a customer and a key.
-func (p *product) sell(ctx context.Context) error {
+const plenty = "1000000000"
+
+// limited are limits that are checked at every call and never reached, of a plan, a customer or a key.
+var limited = []string{"--rpm", plenty, "--tpm", plenty, "--parallel", "100000"}
+
+// sell makes a plan with all limits, a customer and a key. cache is the key's; limits are those of customer and key.
+func (p *product) sell(ctx context.Context, slug, cache string, limits []string) (*customer, error) {
 	var made struct {
 		ID  int64
 		Key string
 	}
-	const plenty = "1000000000"
-	err := p.command(ctx, &made, "plan", "create", "--slug", "benchmark", "--name", "Benchmark", "--price", "0", "--overage", "block",
-		"--input-tokens", plenty+"00", "--output-tokens", plenty+"00", "--rpm", plenty, "--tpm", plenty, "--parallel", "100000")
-	if err != nil {
-		return err
+	plan := []string{"plan", "create", "--slug", slug, "--name", slug, "--price", "0", "--overage", "block",
+		"--input-tokens", plenty + "00", "--output-tokens", plenty + "00"}
+	if err := p.command(ctx, &made, append(plan, limited...)...); err != nil {
+		return nil, err
 	}
-	if err := p.command(ctx, &made, "tenant", "create", "--name", "Benchmark", "--plan", "benchmark"); err != nil {
-		return err
+	if err := p.command(ctx, &made, append([]string{"tenant", "create", "--name", slug, "--plan", slug}, limits...)...); err != nil {
+		return nil, err
 	}
-	p.tenant = fmt.Sprint(made.ID)
-	if err := p.command(ctx, &made, "key", "create", "--tenant", p.tenant); err != nil {
-		return err
+	c := &customer{tenant: fmt.Sprint(made.ID)}
+	p.customers = append(p.customers, c)
+	return c, p.issue(ctx, c, cache, limits)
+}
+
+// issue makes a key for a customer, in place of the one that c names.
+func (p *product) issue(ctx context.Context, c *customer, cache string, limits []string) error {
+	words := append([]string{"key", "create", "--tenant", c.tenant}, limits...)
+	if cache != "" {
+		words = append(words, "--cache", cache)
 	}
-	p.key = made.Key
-	return nil
+	var made struct{ Key string }
+	err := p.command(ctx, &made, words...)
+	c.key = made.Key
+	return err
+}
+
+// side is the way through the product with a customer's key.
+func (p *product) side(name string, c *customer) *side {
+	return &side{name: name, address: p.address, key: c.key, pid: p.cmd.Process.Pid, product: p}
 }
 
 // command runs one of the product's commands and reads its JSON.
@@ -172,31 +208,43 @@ func (p *product) command(ctx context.Context, out any, words ...string) error {
 	return nil
 }
 
-// recorded is what the product says that its customer used.
-type recorded struct {
-	Requests int64 `json:"requests"`
-	Failures int64 `json:"failures"`
-	Input    int64 `json:"input_tokens"`
-	Output   int64 `json:"output_tokens"`
+// books tells what the product recorded, beside what its callers and the provider counted.
+func (p *product) books(ctx context.Context, given tally) (books, error) {
+	b := books{Answered: p.answered, Provider: given, Saved: p.saved}
+	for _, c := range p.customers {
+		var used struct {
+			Requests int64 `json:"requests"`
+			Failures int64 `json:"failures"`
+			Input    int64 `json:"input_tokens"`
+			Output   int64 `json:"output_tokens"`
+		}
+		if err := p.command(ctx, &used, "usage", "--tenant", c.tenant); err != nil {
+			return b, err
+		}
+		b.Recorded.Calls += used.Requests
+		b.Billed.Tokens += used.Input + used.Output
+		b.Failures += used.Failures
+	}
+	const query = `SELECT coalesce(sum(requests - cache_hits), 0), coalesce(sum(served_input + served_output), 0) FROM usage_hourly`
+	if err := p.db.QueryRowContext(ctx, query).Scan(&b.Billed.Calls, &b.Recorded.Tokens); err != nil {
+		return b, fmt.Errorf("read the records: %w", err)
+	}
+	return b, nil
 }
 
-func (p *product) usage(ctx context.Context) (r recorded, err error) {
-	return r, p.command(ctx, &r, "usage", "--tenant", p.tenant)
-}
-
-// committed waits until so many calls are in the database: a call's work is done then, not when it is answered.
-func (p *product) committed(ctx context.Context, calls int64) error {
+// committed waits until all calls that were answered are in the database.
+func (p *product) committed(ctx context.Context) error {
 	var seen int64
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		const count = `SELECT coalesce(sum(requests), 0) FROM usage_hourly`
 		if err := p.db.QueryRowContext(ctx, count).Scan(&seen); err != nil {
 			return fmt.Errorf("count what is committed: %w", err)
 		}
-		if seen >= calls {
+		if seen >= p.answered.Calls {
 			return nil
 		}
 	}
-	return fmt.Errorf("%d calls were answered and after 30 s only %d are committed", calls, seen)
+	return fmt.Errorf("%d calls were answered and after 30 s only %d are committed", p.answered.Calls, seen)
 }
 
 // cpu is the CPU time of the product's process and of its PostgreSQL.

@@ -18,12 +18,14 @@ type loadSpec struct {
 	Connections int
 	Calls       int
 	Rate        int // calls per second whether or not earlier ones are answered; 0: each connection as fast as it can
+	Questions   int // how many the calls are a mix of; 0: all ask the same
+	From        int // how many calls of the mix were made before
 }
 
 func (s loadSpec) args() []string {
 	return []string{
 		"-address", s.Address, "-key", s.Key, fmt.Sprintf("-stream=%t", s.Stream), "-connections", fmt.Sprint(s.Connections),
-		"-calls", fmt.Sprint(s.Calls), "-rate", fmt.Sprint(s.Rate),
+		"-calls", fmt.Sprint(s.Calls), "-rate", fmt.Sprint(s.Rate), "-questions", fmt.Sprint(s.Questions), "-from", fmt.Sprint(s.From),
 	}
 }
 
@@ -31,6 +33,8 @@ func (s loadSpec) args() []string {
 // a stall is charged to all calls that it delayed.
 type loadResult struct {
 	Answered       int
+	Hits           int // answers of the cache, and Shared: of another call under way
+	Shared         int
 	Failed         int
 	FirstError     string
 	Tokens         int64
@@ -42,15 +46,19 @@ type loadResult struct {
 	times          []time.Duration
 }
 
-const prompt = `{"model":"gpt-4.1-nano","temperature":0.7,%s"messages":[` +
-	`{"role":"system","content":"You answer the customers of a bakery, briefly and in Portuguese."},` +
-	`{"role":"user","content":"Quais pães vocês têm hoje, e até que horas a loja fica aberta? Quero 30 pãezinhos amanhã cedo."}]}`
+const (
+	prompt = `{"model":"gpt-4.1-nano","temperature":0.7,%s"messages":[` +
+		`{"role":"system","content":"You answer the customers of a bakery, briefly and in Portuguese."},` +
+		`{"role":"user","content":"%s"}]}`
+	usualQuestion = "Quais pães vocês têm hoje, e até que horas a loja fica aberta? Quero 30 pãezinhos amanhã cedo."
+)
 
-func (s loadSpec) request() []byte {
-	body := fmt.Sprintf(prompt, "")
+func (s loadSpec) request(question string) []byte {
+	options := ""
 	if s.Stream {
-		body = fmt.Sprintf(prompt, `"stream":true,"stream_options":{"include_usage":true},`)
+		options = `"stream":true,"stream_options":{"include_usage":true},`
 	}
+	body := fmt.Sprintf(prompt, options, question)
 	return fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", s.Address, s.Key, len(body), body)
 }
@@ -65,6 +73,8 @@ func loadRole(args []string) (loadResult, error) {
 	f.IntVar(&s.Connections, "connections", 1, "connections")
 	f.IntVar(&s.Calls, "calls", 1, "calls in all")
 	f.IntVar(&s.Rate, "rate", 0, "calls per second (0: as fast as answers come)")
+	f.IntVar(&s.Questions, "questions", 0, "questions of a mix (0: the same always)")
+	f.IntVar(&s.From, "from", 0, "calls of the mix made before")
 	if err := f.Parse(args); err != nil {
 		return loadResult{}, err
 	}
@@ -80,12 +90,13 @@ func (s loadSpec) run() (loadResult, error) {
 		}
 		defer clients[i].conn.Close()
 	}
+	requests := s.requests()
 	var next atomic.Int64
 	var group sync.WaitGroup
 	results := make([]loadResult, len(clients))
 	start := time.Now()
 	for i, c := range clients {
-		group.Go(func() { s.work(c, start, &next, &results[i]) })
+		group.Go(func() { s.work(c, requests, start, &next, &results[i]) })
 	}
 	group.Wait()
 	took := time.Since(start)
@@ -99,9 +110,24 @@ func (s loadSpec) run() (loadResult, error) {
 	return all, nil
 }
 
+// requests are what the calls send, in their order; where they all ask the same, one.
+func (s loadSpec) requests() [][]byte {
+	if s.Questions == 0 {
+		return [][]byte{s.request(usualQuestion)}
+	}
+	m := newMix(s.Questions)
+	for range s.From {
+		m.next()
+	}
+	requests := make([][]byte, s.Calls)
+	for i := range requests {
+		requests[i] = s.request(m.next())
+	}
+	return requests
+}
+
 // work is one connection: it takes calls by number until there are no more. A failed call ends its connection.
-func (s loadSpec) work(c *client, start time.Time, next *atomic.Int64, r *loadResult) {
-	request := s.request()
+func (s loadSpec) work(c *client, requests [][]byte, start time.Time, next *atomic.Int64, r *loadResult) {
 	for {
 		n := next.Add(1) - 1
 		if n >= int64(s.Calls) {
@@ -112,13 +138,15 @@ func (s loadSpec) work(c *client, start time.Time, next *atomic.Int64, r *loadRe
 			due = start.Add(time.Duration(n) * time.Second / time.Duration(s.Rate))
 			time.Sleep(time.Until(due))
 		}
-		a, err := c.call(request)
+		a, err := c.call(requests[int(n)%len(requests)])
 		if err != nil {
 			r.Failed++
 			r.FirstError = err.Error()
 			return
 		}
 		r.Answered++
+		r.Hits += a.hit
+		r.Shared += a.shared
 		r.Tokens += a.tokens
 		r.Events += a.events
 		r.times = append(r.times, time.Since(due))
@@ -128,6 +156,8 @@ func (s loadSpec) work(c *client, start time.Time, next *atomic.Int64, r *loadRe
 
 func (r *loadResult) add(o *loadResult) {
 	r.Answered += o.Answered
+	r.Hits += o.Hits
+	r.Shared += o.Shared
 	r.Failed += o.Failed
 	r.Tokens += o.Tokens
 	r.Events += o.Events

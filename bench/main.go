@@ -32,7 +32,8 @@ func main() {
 // not balance are.
 func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := f.Bool("short", false, "fewer calls: half a minute, and less certain")
+	quick := f.Bool("short", false, "fewer calls: a minute, and less certain")
+	before := f.String("before", "", "another build of the product, to measure beside this one")
 	asJSON := f.Bool("json", false, "print JSON")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 	if *quick {
 		size = short
 	}
-	r, err := measure(ctx, size)
+	r, err := measure(ctx, size, *before)
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}

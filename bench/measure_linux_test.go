@@ -12,10 +12,13 @@ var tiny = sizes{
 	rounds: 1, warmup: 20, calls: 500, connections: 16, steadyFor: 200 * time.Millisecond,
 	openRounds: 1, openRate: 200, openCalls: 60, latency: 5 * time.Millisecond,
 	streamRounds: 1, streams: 20, atOnce: 10,
+	held: 10, heldPause: 20 * time.Millisecond,
+	redisRounds: 1,
+	questions:   100, mixWarmup: 200, mixCalls: 200,
 }
 
 func TestMeasureCountsEveryCallAndTokenThreeTimesAlike(t *testing.T) {
-	r, err := measure(t.Context(), tiny)
+	r, err := measure(t.Context(), tiny, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,8 +32,12 @@ func TestMeasureCountsEveryCallAndTokenThreeTimesAlike(t *testing.T) {
 	if tokens := r.Books.Answered.Calls * (promptTokens + completionTokens); r.Books.Answered.Tokens != tokens {
 		t.Errorf("%d tokens were answered, want %d", r.Books.Answered.Tokens, tokens)
 	}
+	// All that was asked before, and in the mix most, is answered by the cache.
+	if saved, least := r.Books.Saved, int64(tiny.calls+tiny.mixCalls); saved < least {
+		t.Errorf("the cache answered %d of %d calls, want at least %d", saved, r.Books.Answered.Calls, least)
+	}
 	for _, one := range r.Rows {
-		if strings.Contains(one.Name, "p99") || strings.Contains(one.Name, "memory") {
+		if strings.Contains(one.Name, "p99") || strings.HasPrefix(one.Name, "memory a") {
 			if one.Baseline <= 0 || one.Gateway <= 0 {
 				t.Errorf("%s: %v and %v", one.Name, one.Baseline, one.Gateway)
 			}

@@ -31,15 +31,15 @@ const (
 	operatorKey = "operator"
 )
 
-// providerRole stands in for OpenAI. It takes commands line by line: "latency 50ms", and "stats KEY", which it answers
-// with what it has answered that key.
+// providerRole stands in for OpenAI. It takes commands line by line: "latency 50ms" before an answer, "pause 100ms" before
+// each chunk of a stream (0: the usual one), and "stats KEY", which it answers with what it has answered that key.
 func providerRole(in io.Reader, out io.Writer) error {
-	var latency atomic.Int64
+	var latency, pause atomic.Int64
 	p, err := openaitest.New(openaitest.Options{
 		Fixed: &openaitest.Fixed{PromptTokens: promptTokens, CompletionTokens: completionTokens, Body: answerText, Chunks: streamPieces, ChunkPause: chunkPause},
 		Group: openaitest.ByKey,
 		Script: func(*openaitest.Request) openaitest.Behaviour {
-			return openaitest.Behaviour{Delay: time.Duration(latency.Load())}
+			return openaitest.Behaviour{Delay: time.Duration(latency.Load()), Pause: time.Duration(pause.Load())}
 		},
 	})
 	if err != nil {
@@ -52,12 +52,12 @@ func providerRole(in io.Reader, out io.Writer) error {
 	for lines.Scan() {
 		command, argument, _ := strings.Cut(lines.Text(), " ")
 		switch command {
-		case "latency":
+		case "latency", "pause":
 			d, err := time.ParseDuration(argument)
 			if err != nil {
 				return err
 			}
-			latency.Store(int64(d))
+			map[string]*atomic.Int64{"latency": &latency, "pause": &pause}[command].Store(int64(d))
 			fmt.Fprintln(out, "{}")
 		case "stats":
 			if err := json.NewEncoder(out).Encode(p.Stats().Groups["Bearer "+argument]); err != nil {
@@ -75,6 +75,12 @@ type provider struct{ *server }
 func (p provider) setLatency(d time.Duration) error {
 	var none struct{}
 	return p.ask("latency "+d.String(), &none)
+}
+
+// setPause makes its streams slower, or again as usual.
+func (p provider) setPause(d time.Duration) error {
+	var none struct{}
+	return p.ask("pause "+d.String(), &none)
 }
 
 // stats tells what it has answered a key.

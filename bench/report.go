@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -15,6 +16,7 @@ type report struct {
 	CPUs  int       `json:"cpus"`
 	Busy  bool      `json:"busy"` // others used the machine meanwhile
 	Rows  []*row    `json:"rows"`
+	Notes []string  `json:"notes,omitempty"`
 	Books books     `json:"books"`
 }
 
@@ -54,6 +56,11 @@ func (r *report) added(name, unit string, both pair, of func(sample) float64) *r
 	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway - baseline, Kind: kindAdded, Rounds: len(both.proxy)})
 }
 
+// ratios adds a ratio of which the multiple of what it once was counts.
+func (r *report) ratios(name string, once, now float64) *row {
+	return r.add(row{Name: name, Unit: "×", Baseline: once, Gateway: now, Compared: now / once, Kind: kindRatio, Rounds: 1})
+}
+
 // plain adds a figure that counts as it is.
 func (r *report) plain(name, unit string, baseline, gateway float64) *row {
 	return r.add(row{Name: name, Unit: unit, Baseline: baseline, Gateway: gateway, Compared: gateway, Kind: kindPlain, Rounds: 1})
@@ -67,6 +74,10 @@ func (one *row) below(limit float64) {
 	one.Target, one.Missed = "< "+one.told(limit), one.Compared >= limit
 }
 
+func (one *row) atLeast(limit float64) {
+	one.Target, one.Missed = "≥ "+one.told(limit), one.Compared < limit
+}
+
 // told writes a figure that is compared.
 func (one *row) told(n float64) string {
 	switch one.Kind {
@@ -75,11 +86,14 @@ func (one *row) told(n float64) string {
 	case kindAdded:
 		return fmt.Sprintf("%+.2f %s", n, one.Unit)
 	}
-	return fmt.Sprintf("%.0f %s", n, one.Unit)
+	return strings.TrimSpace(strconv.FormatFloat(n, 'f', -1, 64) + " " + one.Unit)
 }
 
 // figure writes three digits, or all that stand before the point.
 func figure(n float64, unit string) string {
+	if n == 0 {
+		return "–" // there is no such thing
+	}
 	digits := 0
 	for limit := 100.0; n < limit && digits < 4; limit /= 10 {
 		digits++
@@ -97,16 +111,27 @@ type tally struct {
 	Tokens int64 `json:"tokens"`
 }
 
-// books are the same calls as three parties counted them.
+func (t tally) plus(o tally) tally { return tally{t.Calls + o.Calls, t.Tokens + o.Tokens} }
+
+// books are the same calls as three parties counted them. What was saved reached no provider, and is free here.
 type books struct {
 	Answered tally `json:"answered"` // to the callers
+	Recorded tally `json:"recorded"` // by the product, as served
 	Provider tally `json:"provider"` // by the provider
-	Recorded tally `json:"recorded"` // by the product
+	Billed   tally `json:"billed"`   // by the product: calls that a provider was asked for, and billed tokens
+	Saved    int64 `json:"saved"`    // calls that the callers were told to come from the cache
 	Failures int64 `json:"failures"`
 }
 
+func (b books) plus(o books) books {
+	return books{
+		b.Answered.plus(o.Answered), b.Recorded.plus(o.Recorded), b.Provider.plus(o.Provider), b.Billed.plus(o.Billed),
+		b.Saved + o.Saved, b.Failures + o.Failures,
+	}
+}
+
 func (b books) err() error {
-	if b.Answered != b.Provider || b.Answered != b.Recorded || b.Failures != 0 {
+	if b.Answered != b.Recorded || b.Provider != b.Billed || b.Saved != b.Answered.Calls-b.Provider.Calls || b.Failures != 0 {
 		return fmt.Errorf("the books do not balance: %+v", b)
 	}
 	return nil
@@ -137,9 +162,13 @@ func (r *report) print(w io.Writer) error {
 		verdict = "MISSED"
 	}
 	b := r.Books
-	_, err := fmt.Fprintf(w, "\n%d calls answered, %d by the provider, %d recorded; %d tokens, %d, %d: %s\n%d CPUs, medians of alternating rounds, %s\n",
-		b.Answered.Calls, b.Provider.Calls, b.Recorded.Calls, b.Answered.Tokens, b.Provider.Tokens, b.Recorded.Tokens, verdict,
-		r.CPUs, r.Date.Format(time.DateOnly))
+	_, err := fmt.Fprintf(w, "\n%d calls answered with %d tokens, %d with %d recorded; %d with %d by the provider, %d with %d billed; %d saved by the cache: %s\n"+
+		"%d CPUs, medians of alternating rounds, %s\n",
+		b.Answered.Calls, b.Answered.Tokens, b.Recorded.Calls, b.Recorded.Tokens, b.Provider.Calls, b.Provider.Tokens, b.Billed.Calls, b.Billed.Tokens,
+		b.Saved, verdict, r.CPUs, r.Date.Format(time.DateOnly))
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, note)
+	}
 	if err == nil && r.Busy {
 		_, err = fmt.Fprintln(w, "The machine was busy with other things: even the bare proxy's p99 is far above the provider's time. Times say little.")
 	}

@@ -24,6 +24,8 @@ type answer struct {
 	tokens    int64 // input and output, as the answer tells them
 	events    int   // of a stream, [DONE] included
 	firstByte time.Time
+
+	hit, shared int // 1: the cache gave it, or it was another call's
 }
 
 func dial(address string) (*client, error) {
@@ -39,7 +41,7 @@ func (c *client) call(request []byte) (a answer, err error) {
 	if _, err := c.conn.Write(request); err != nil {
 		return a, err
 	}
-	status, length, err := c.head()
+	status, length, err := c.head(&a)
 	if err != nil {
 		return a, err
 	}
@@ -66,7 +68,7 @@ func (c *client) call(request []byte) (a answer, err error) {
 }
 
 // head reads status and headers. A length of -1 stands for chunks.
-func (c *client) head() (status, length int, err error) {
+func (c *client) head(a *answer) (status, length int, err error) {
 	length = -1
 	for first := true; ; first = false {
 		line, err := c.in.ReadSlice('\n')
@@ -88,6 +90,10 @@ func (c *client) head() (status, length int, err error) {
 			if length, err = strconv.Atoi(string(line[16:])); err != nil {
 				return 0, 0, fmt.Errorf("no length: %q", line)
 			}
+		case bytes.Equal(line, []byte("X-Fila-Cache: hit")):
+			a.hit = 1
+		case bytes.Equal(line, []byte("X-Fila-Cache: coalesced")):
+			a.shared = 1
 		}
 	}
 }
