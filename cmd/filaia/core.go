@@ -35,6 +35,7 @@ type core struct {
 	redis    rueidis.Client // nil: limits and cache are in process
 	store    *store.Store
 	replica  string
+	stale    chan struct{} // says that models, providers and prices must be read again
 }
 
 // openCore recovers what an earlier life of this data folder left, and makes the gateway.
@@ -57,7 +58,7 @@ func openCore(ctx context.Context, cfg config.Config, db *database, log *slog.Lo
 		return nil, fmt.Errorf("FILAIA_DATA_DIR: %w; each server needs a folder of its own, which it may write", err)
 	}
 	c := &core{
-		ledger: spool, quota: manager, replica: replica, store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),
+		ledger: spool, quota: manager, replica: replica, stale: make(chan struct{}, 1), store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),
 		refusals: gateway.NewRefusalBook(refusalStore{db.Store, db.Store.Portal()}, log),
 	}
 	if err := c.recover(ctx, leases, log); err != nil {
@@ -110,7 +111,19 @@ func (c *core) reload(ctx context.Context) error {
 		return fmt.Errorf("read the cache's settings: %w", err)
 	}
 	c.houses.embedding.use(ctx, settings, c.gate, c.houses)
-	return nil
+	next, err := c.store.NextPriceAt(ctx)
+	if err == nil && !next.IsZero() {
+		time.AfterFunc(time.Until(next), c.outdated) // a price that was announced holds from its first second on
+	}
+	return err
+}
+
+// outdated has models, providers and prices read again. It does not block.
+func (c *core) outdated() {
+	select {
+	case c.stale <- struct{}{}:
+	default: // they will be read anyway
+	}
 }
 
 // recover commits the spool first and then frees the leases: what was used must be drawn from them before.

@@ -98,18 +98,13 @@ func (s *site) stop(c *core, log *slog.Logger) {
 // listenChanges keeps what is in memory as fresh as the database.
 func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
-	models, reloading := make(chan struct{}, 1), sync.WaitGroup{}
-	reloading.Go(func() { reloadModels(ctx, models, c.reload, log) })
+	reloading := sync.WaitGroup{}
+	reloading.Go(func() { reloadModels(ctx, c.stale, c.reload, log) })
 	defer reloading.Wait()
 	defer stop()
 	return store.Listen(ctx, db.dsn, store.Changes{
-		Callers: c.gate.Callers.Forget,
-		Models: func() {
-			select {
-			case models <- struct{}{}:
-			default: // they will be read anyway
-			}
-		},
+		Callers:  c.gate.Callers.Forget,
+		Models:   c.outdated,
 		Usage:    s.panel.Notify,
 		Recalled: c.handBack(ctx),
 	}, log)
