@@ -57,8 +57,12 @@ func spared(say i18n.Printer, tokens int64) string {
 
 // savedItem is what providers would have charged for what the cache answered.
 func savedItem(say i18n.Printer, label string, saved money.Micros) usageviews.CacheItem {
+	value := say.Money(int64(saved), string(money.USD))
+	if cent := money.Unit / 100; saved > 0 && saved < cent {
+		value = "< " + say.Money(int64(cent), string(money.USD))
+	}
 	return usageviews.CacheItem{
-		Label: label, Value: say.Money(int64(saved), string(money.USD)), Exact: say.Price(int64(saved), string(money.USD)),
+		Label: label, Value: value, Exact: say.Price(int64(saved), string(money.USD)),
 		Note: say.T("usage.cache.saved_note"),
 	}
 }

@@ -41,7 +41,7 @@ func (r Rates) Short(p i18n.Printer) string {
 		n   int
 	}{{"plans.short.rpm", r.RPM}, {"plans.short.tpm", r.TPM}, {"plans.short.parallel", r.Parallel}} {
 		if l.n > 0 {
-			parts = append(parts, p.T(l.key, "count", p.Compact(int64(l.n))))
+			parts = append(parts, strings.ReplaceAll(p.T(l.key, "n", l.n), " ", "\u00a0"))
 		}
 	}
 	return strings.Join(parts, " · ")

@@ -132,6 +132,14 @@ func (m Shares) bar(s Share) float64 {
 	return s.Ratio / largest
 }
 
+// named is a row's name, with its share where no column tells it.
+func (m Shares) named(p i18n.Printer, s Share) string {
+	if !m.Hits {
+		return s.Name
+	}
+	return s.Name + " · " + p.Percent(s.Ratio)
+}
+
 // Choice is one position of a switch.
 type Choice struct {
 	Label, Href string
