@@ -2,6 +2,7 @@ package v1
 
 import (
 	"bytes"
+	"strings"
 	"unsafe"
 
 	"github.com/tidwall/gjson"
@@ -89,7 +90,7 @@ func (m *meter) answer(root gjson.Result) {
 			})
 		case "id":
 			if m.body.wire.endpoint == "responses" && !m.body.forgotten {
-				m.object = value.String()
+				m.object = strings.Clone(value.String()) // outlives the answer's memory
 			}
 		case "status":
 			m.pending = value.Str == "queued" || value.Str == "in_progress"
@@ -188,7 +189,7 @@ func (m *meter) typed(kind string, chunk gjson.Result) (last bool) {
 		m.text = append(m.text, chunk.Get("delta").String()...)
 	case "response.created":
 		if !m.body.forgotten {
-			m.object = chunk.Get("response.id").String()
+			m.object = strings.Clone(chunk.Get("response.id").String())
 		}
 	case "response.completed", "response.incomplete", "response.failed", "response.cancelled":
 		delivered := m.text
