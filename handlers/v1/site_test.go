@@ -99,11 +99,7 @@ func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
 	s.answers, err = cache.New(cache.Options{Now: time.Now, Log: log})
 	s.must(err)
 	refusals := gateway.NewRefusalBook(refusalStore{s.store, s.store.Portal()}, log)
-	s.gate = &gateway.Gateway{
-		Callers: gateway.NewCallers(s.store, time.Now), Models: gateway.NewModels(s.store, s.connect, func(breaker.Change) {}, log), Quota: manager,
-		Rates: ratelimit.New(ratelimit.Options{}), Cache: s.answers, Ledger: s.ledger, Refusals: refusals, Responses: s.store,
-		Log: log, Now: time.Now, AbortDrain: 2 * time.Second,
-	}
+	s.gate = s.newGate(manager, refusals, log)
 	writing, written := context.WithCancel(ctx)
 	wrote := make(chan error, 1)
 	go func() { wrote <- refusals.Run(writing) }()
@@ -112,6 +108,22 @@ func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
 	s.customer(terms)
 	s.listen(v1.New(s.gate, portalURL, log))
 	return s
+}
+
+func (s *site) newGate(manager *quota.Manager, refusals gateway.Refusals, log *slog.Logger) *gateway.Gateway {
+	return &gateway.Gateway{
+		Callers: gateway.NewCallers(s.store, time.Now), Models: gateway.NewModels(s.store, s.connect, func(breaker.Change) {}, log), Quota: manager,
+		Rates: ratelimit.New(ratelimit.Options{}), Cache: s.answers, Ledger: s.ledger, Refusals: refusals, Responses: s.store,
+		Log: log, Now: time.Now, AbortDrain: 2 * time.Second,
+	}
+}
+
+// serveAgain serves on another port with a gateway that remembers nothing, as another replica does.
+func (s *site) serveAgain() {
+	s.t.Helper()
+	s.gate = s.newGate(s.gate.Quota, s.gate.Refusals, s.gate.Log)
+	s.reload()
+	s.listen(v1.New(s.gate, portalURL, s.gate.Log))
 }
 
 // refusalStore writes refusals with the program's rights and reads them with the tenant's.
