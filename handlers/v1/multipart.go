@@ -3,7 +3,6 @@ package v1
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -31,7 +30,8 @@ func (w *wire) readMultipart(contentType string, raw []byte) (*body, error) {
 	form := multipart.NewReader(bytes.NewReader(raw), b.boundary)
 	for n := 0; ; n++ {
 		part, err := form.NextRawPart()
-		if errors.Is(err, io.EOF) && n > 0 && bytes.Count(raw, []byte("--"+b.boundary)) == n+1 {
+		// Wrapped, it is an end before the form's.
+		if err == io.EOF && n > 0 && bytes.Count(raw, []byte("--"+b.boundary)) == n+1 {
 			return b, nil
 		}
 		if err != nil || n == maxFormParts {
