@@ -113,6 +113,7 @@ func (p *Panel) showRefusal(c *fiber.Ctx) error {
 	}
 	m := refusalModel(v.Say, r, p.Now())
 	m.Crumbs = []ui.Link{list, {Label: r.TenantName, Href: tenantRef(r.TenantID) + "/refusals"}}
+	m.Facts = append([]ui.Fact{{Label: v.Say.T("refusals.col.tenant"), Text: r.TenantName}}, m.Facts...)
 	m.Steps = teamSteps(v.Say, r, p.Now(), v.User.Role.MayEdit())
 	return p.render(c, refusals.Page(p.frame(c, m.Title, "overview"), m), nil)
 }

@@ -36,11 +36,10 @@ func (a *advice) text(key string) string {
 
 // when names the moment of the reset.
 func (a *advice) when() string {
-	at := a.r.ResetsAt.In(a.say.Zone())
-	if a.r.ResetsAt.Sub(a.r.At) > 24*time.Hour {
-		return a.say.DateTime(at)
+	if a.r.Reason == "quota_exhausted" {
+		return a.say.DateTime(a.r.ResetsAt)
 	}
-	return at.Format("15:04:05")
+	return a.r.ResetsAt.In(a.say.Zone()).Format("15:04:05")
 }
 
 // wait says until when, or that it is over.
@@ -73,11 +72,15 @@ func customerSteps(say i18n.Printer, r tenancy.Refusal, now time.Time) []refusal
 			a.link("more_plan", "plan", "/portal")
 		}
 	case "quota_input", "quota_output":
-		if r.Remaining > 0 {
+		if r.Remaining > 0 && r.ResetsAt.After(now) {
 			a.add(map[string]string{"quota_input": "shorten_to", "quota_output": "lower_max_to"}[kind])
 		}
-		a.link("bigger_plan", "plan", "/portal")
-		a.wait()
+		if r.ResetsAt.After(now) {
+			a.link("bigger_plan", "plan", "/portal")
+			a.add("until")
+		} else {
+			a.add("renewed")
+		}
 	case "quota_busy":
 		a.add("retry", "lower_max")
 		a.link("bigger_plan", "plan", "/portal")
@@ -129,8 +132,12 @@ func teamSteps(say i18n.Printer, r tenancy.Refusal, now time.Time, mayEdit bool)
 			a.link("team.raise_plan", "change_plan", form(tenant, "/plan"))
 		}
 	case "quota_input", "quota_output":
-		a.link("team.bigger_plan", "change_plan", form(tenant, "/plan"))
-		a.wait()
+		if r.ResetsAt.After(now) {
+			a.link("team.bigger_plan", "change_plan", form(tenant, "/plan"))
+			a.add("team.until")
+		} else {
+			a.add("renewed")
+		}
 	case "quota_busy":
 		a.add("team.busy")
 		a.link("team.bigger_plan", "change_plan", form(tenant, "/plan"))

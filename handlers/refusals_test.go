@@ -103,7 +103,10 @@ func TestARefusalTellsTheLimitAndWhenItResets(t *testing.T) {
 	left := c.refused(t, tenancy.Refusal{Reason: "quota_exhausted", Scope: "plan", Limit: "output_tokens", LimitValue: 500_000, Asked: 4096, Remaining: 812,
 		ResetsAt: s.Now().AddDate(0, 0, 9)})
 	b.get("/portal/refusals/"+left).has("4.096", "812", "500.000", text("refusals.do.lower_max_to", "remaining", 812), text("refusals.do.bigger_plan"),
-		s.say().Date(s.Now().AddDate(0, 0, 9)), `href="/portal"`)
+		text("refusals.do.until", "when", s.say().DateTime(s.Now().AddDate(0, 0, 9))), s.say().Date(s.Now().AddDate(0, 0, 9)), `href="/portal"`)
+	s.clock.pass(10 * 24 * time.Hour)
+	c.person(t, tenancy.TenantViewer).get("/portal/refusals/"+left).status(http.StatusOK).has(text("refusals.do.renewed"), text("refusals.renewed")).
+		lacks(text("refusals.do.bigger_plan"))
 }
 
 func TestACustomerSeesItsOwnRefusalsOnly(t *testing.T) {

@@ -83,11 +83,10 @@ func refusalModel(say i18n.Printer, r tenancy.Refusal, now time.Time) refusals.M
 		}
 		return text
 	}
-	if r.TenantName != "" {
-		m.Facts = append(m.Facts, ui.Fact{Label: say.T("refusals.col.tenant"), Text: r.TenantName})
+	m.Facts = []ui.Fact{
+		{Label: say.T("refusals.col.key"), Text: given(r.KeyName)}, {Label: say.T("refusals.col.model"), Text: given(r.Model)},
+		{Label: say.T("refusals.endpoint"), Text: endpointPath(r.Endpoint)},
 	}
-	m.Facts = append(m.Facts, ui.Fact{Label: say.T("refusals.col.key"), Text: given(r.KeyName)},
-		ui.Fact{Label: say.T("refusals.col.model"), Text: given(r.Model)}, ui.Fact{Label: say.T("refusals.endpoint"), Text: endpointPath(r.Endpoint)})
 	return m
 }
 
@@ -126,12 +125,14 @@ func resetFigure(say i18n.Printer, r tenancy.Refusal, now time.Time) []ui.StatMo
 	}
 	at := r.ResetsAt.In(say.Zone())
 	figure := ui.StatModel{Label: say.T("refusals.resets"), Value: at.Format("15:04:05"), Exact: say.DateTime(at), Note: untilReset(say, r.ResetsAt, now)}
-	if r.Limit == "" {
+	switch {
+	case r.Reason == "quota_exhausted":
+		figure.Label, figure.Value, figure.Note = say.T("refusals.renews"), say.Date(at), say.Clock(at)+" · "+say.Relative(r.ResetsAt, now)
+		if !r.ResetsAt.After(now) {
+			figure.Note = say.T("refusals.renewed")
+		}
+	case r.Limit == "":
 		figure.Label = say.T("refusals.again")
-	}
-	if r.ResetsAt.Sub(r.At) > 24*time.Hour {
-		figure.Value = say.Date(at)
-		figure.Note = say.Clock(at) + " · " + figure.Note
 	}
 	return []ui.StatModel{figure}
 }

@@ -235,7 +235,7 @@ func (m ShowModel) about() []ui.Fact {
 		{Label: p.T("keys.field.models"), Text: p.T("keys.models_all")},
 		{Label: p.T("keys.field.last_used"), Value: ui.Ago(p, k.LastUsedAt, m.Now)},
 		{Label: p.T("keys.col.ends"), Value: ends(p, ListModel{Now: m.Now}, k)},
-		{Label: p.T("plans.created_on"), Text: p.Date(k.CreatedAt)},
+		{Label: p.T("keys.created_on"), Text: p.Date(k.CreatedAt)},
 	}
 	if len(k.Models) > 0 {
 		facts[3].Text = strings.Join(k.Models, ", ")
