@@ -55,10 +55,32 @@ func TestTheTokensOfABackgroundResponseAreHeldMeanwhile(t *testing.T) {
 	if a := s.do(http.MethodPost, "/responses/"+id+"/cancel", s.key, ""); gjson.Get(a.body, "status").Str != "cancelled" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if r := s.records(1)[0]; r.Out != 0 || r.In == 0 || !r.Estimated {
+	if a := s.post(chatBody(`"max_tokens":90,`)); a.status != 200 {
+		t.Errorf("what was held is not free at once: %d %s", a.status, a.body)
+	}
+	if r := s.records(2)[0]; r.Out != 0 || r.In == 0 || !r.Estimated {
 		t.Errorf("%+v", r)
 	}
 	s.unheld()
+}
+
+// TestAResponseThatWasSeenToEndIsRecorded: a crash a moment later must not lose it.
+func TestAResponseThatWasSeenToEndIsRecorded(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	s.provider.Next(openaitest.Behaviour{Usage: &openaitest.Usage{PromptTokens: 100, CompletionTokens: 50}})
+	disk := &failing{gatewayLedger: s.ledger}
+	s.gate.Ledger = disk
+	id := s.begin("")
+	for {
+		a := s.do(http.MethodGet, "/responses/"+id, s.key, "")
+		if gjson.Get(a.body, "status").Str == "completed" {
+			break
+		}
+	}
+	disk.refuse.Store(true) // what is not recorded by now never will be
+	if r := s.records(1)[0]; r.In != 100 || r.Out != 50 {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestAResponseInTheBackgroundThatFails(t *testing.T) {

@@ -93,7 +93,7 @@ func (m *meter) answer(root gjson.Result) {
 				m.object = strings.Clone(value.String()) // outlives the answer's memory
 			}
 		case "status":
-			m.pending = value.Str == "queued" || value.Str == "in_progress"
+			m.pending = unfinished(value.Str)
 			m.failed = m.failed || value.Str == "failed"
 		}
 		return true

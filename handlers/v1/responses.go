@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/tidwall/gjson"
 
 	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/tenancy"
@@ -61,6 +62,9 @@ func (a *API) aboutResponse(c *fiber.Ctx, r *request, method, below string) (sta
 	if p := hidden(answer.Status(), answer.Body()); p != nil {
 		return 0, p
 	}
+	if status := gjson.GetBytes(answer.Body(), "status").Str; status != "" && !unfinished(status) {
+		a.polls.end(id) // answered means recorded
+	}
 	setStanding(&r.Response.Header, a.gate.Standing(c.UserContext(), r.caller))
 	passHeaders(&r.Response.Header, answer.Header)
 	setProcessing(&r.Response.Header, a.gate.Now().Sub(r.line.start))
@@ -69,6 +73,9 @@ func (a *API) aboutResponse(c *fiber.Ctx, r *request, method, below string) (sta
 	r.Response.SetBody(answer.Body())
 	return answer.Status(), nil
 }
+
+// unfinished tells whether a response is still being made.
+func unfinished(status string) bool { return status == "queued" || status == "in_progress" }
 
 // maxResponseID is longer than any provider's.
 const maxResponseID = 500
