@@ -38,7 +38,7 @@ func endpoints() []endpoint {
 		{name: "embeddings", path: "/embeddings", model: "text-embedding-3-small", json: `"input":["um","dois e três"]`},
 		{name: "moderations", path: "/moderations", model: "omni-moderation-latest", json: `"input":"oi"`, byRequest: true, silent: true},
 		{name: "images.generations", path: "/images/generations", model: "gpt-image-1", byRequest: true, streams: true,
-			json: `"prompt":"um pão","quality":"low"`, stream: `"stream":true,"partial_images":2,`},
+			json: `"prompt":"um pão","quality":"low"`, stream: `"stream":true,"partial_images":3,`},
 		{name: "images.edits", path: "/images/edits", model: "gpt-image-1", byRequest: true, streams: true,
 			form: func(model string) *form {
 				return newForm().field("model", model).field("prompt", "um pão").file("image[]", "a.png", "\x89PNG not really")
@@ -66,6 +66,9 @@ func (e *endpoint) request(stream bool, model, extra string) (contentType, body 
 		f := e.form(model)
 		if stream {
 			f.field("stream", "true")
+			if strings.HasPrefix(e.name, "images") {
+				f.field("partial_images", "3")
+			}
 		}
 		return f.contentType(), f.String()
 	}

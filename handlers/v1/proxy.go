@@ -136,7 +136,8 @@ func (a *API) relayWhole(r *request, call *gateway.Call, b *body, answer wholeAn
 	if p := hidden(answer.status, answer.body); p != nil {
 		return a.failed(call, p)
 	}
-	if answer.status == fiber.StatusOK && (b.boundary == "" || answer.isJSON()) && (tooDeep(answer.body) || !gjson.ValidBytes(answer.body)) {
+	isText := b.boundary != "" && !answer.isJSON() // what was said, which is no report
+	if answer.status == fiber.StatusOK && !isText && (tooDeep(answer.body) || !gjson.ValidBytes(answer.body)) {
 		return a.failed(call, &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errNoJSON})
 	}
 	outcome := gateway.Outcome{HTTPStatus: answer.status, ProviderID: answer.header("X-Request-Id")}
@@ -144,7 +145,9 @@ func (a *API) relayWhole(r *request, call *gateway.Call, b *body, answer wholeAn
 		outcome.Status = usage.Failed
 	} else {
 		m := newMeter(b)
-		m.whole(answer.body)
+		if !isText {
+			m.whole(answer.body)
+		}
 		if b.background && m.pending {
 			return a.background(r, call, m, answer)
 		}
