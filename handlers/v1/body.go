@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/gofiber/fiber/v2"
@@ -95,7 +96,7 @@ func (w *wire) readJSON(raw []byte) (*body, error) {
 	if tooDeep(raw) {
 		return nil, invalid("", "The JSON body of your request is nested more than %d levels deep.", maxDepth)
 	}
-	if !gjson.Valid(text) {
+	if !utf8.Valid(raw) || !gjson.Valid(text) { // parsers differ in what they put in the place of broken letters
 		return nil, invalid("", "We could not parse the JSON body of your request. The API expects a JSON object.")
 	}
 	root := gjson.Parse(text)

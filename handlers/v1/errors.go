@@ -116,7 +116,7 @@ func refused(r *gateway.Refusal) *problem {
 		p.code, p.message = "account_deactivated", "The account of this API key is "+r.Subject+". Contact your provider to reactivate it."
 	case gateway.UnknownModel:
 		p.status, p.code, p.param = fiber.StatusNotFound, "model_not_found", "model"
-		p.message = fmt.Sprintf("The model `%s` does not exist or your plan does not include it. GET /v1/models lists those you can use.", r.Subject)
+		p.message = fmt.Sprintf("The model `%s` does not exist or your plan does not include it. GET /v1/models lists those you can use.", shortened(r.Subject))
 	case gateway.RateLimited:
 		rateRefused(p, r.Rate)
 	case gateway.QuotaExhausted, gateway.QuotaBusy:
@@ -126,7 +126,7 @@ func refused(r *gateway.Refusal) *problem {
 		p.message = "The model's provider took too long to answer."
 	case gateway.UnknownResponse:
 		p.status, p.code = fiber.StatusNotFound, ""
-		p.message = fmt.Sprintf("Response with id '%s' not found.", r.Subject)
+		p.message = fmt.Sprintf("Response with id '%s' not found.", shortened(r.Subject))
 	default: // NotRecordable, DatabaseAway, ProviderAway, ProviderBusy
 		p.status, p.kind, p.code, p.retry = fiber.StatusServiceUnavailable, "service_unavailable_error", "server_is_overloaded", max(r.RetryAfter, time.Second)
 		p.message = "The service is temporarily unavailable. Please retry."

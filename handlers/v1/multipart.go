@@ -30,8 +30,7 @@ func (w *wire) readMultipart(contentType string, raw []byte) (*body, error) {
 	form := multipart.NewReader(bytes.NewReader(raw), b.boundary)
 	for n := 0; ; n++ {
 		part, err := form.NextRawPart()
-		// Wrapped, it is an end before the form's.
-		if err == io.EOF && n > 0 && bytes.Count(raw, []byte("--"+b.boundary)) == n+1 {
+		if err == io.EOF && n > 0 && b.ends(n) {
 			return b, nil
 		}
 		if err != nil || n == maxFormParts {
@@ -41,6 +40,12 @@ func (w *wire) readMultipart(contentType string, raw []byte) (*body, error) {
 			return nil, err
 		}
 	}
+}
+
+// ends tells whether a form of so many parts has its proper end. The reader says so as well where there is none.
+func (b *body) ends(parts int) bool {
+	delimiter := []byte("--" + b.boundary)
+	return bytes.Count(b.raw, delimiter) == parts+1 && bytes.Count(b.raw, append(delimiter, "--"...)) == 1
 }
 
 func (b *body) readPart(part *multipart.Part) error {
@@ -126,13 +131,13 @@ func (b *body) renamed(model string) ([]byte, bool) {
 			continue
 		}
 		// Only one of the places is the model's: at another the form would read otherwise.
-		old := []byte(end + end + b.model + end + string(delimiter))
+		old := []byte("\n" + b.model + end + string(delimiter))
 		for from, tries := 0, 0; tries < maxPlaces; tries++ {
 			n := bytes.Index(b.raw[from:], old)
 			if n < 0 {
 				break
 			}
-			at := from + n + 2*len(end)
+			at := from + n + 1
 			if out := slices.Concat(b.raw[:at], []byte(model), b.raw[at+len(b.model):]); b.becomes(out, model) {
 				return out, true
 			}
