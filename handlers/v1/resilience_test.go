@@ -427,3 +427,17 @@ func TestCallsUnderWayOutliveAChangeOfTheirProvider(t *testing.T) {
 		})
 	}
 }
+
+func TestHalfAnEventIsNotPassedOn(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	s.provider.Next(openaitest.Behaviour{Fault: openaitest.FaultTruncate, After: 3})
+	a := s.post(chatBody(forms["stream"]))
+	for event := range strings.SplitSeq(strings.TrimSpace(a.body), "\n\n") {
+		if data, ok := strings.CutPrefix(event, "data: "); !ok || !gjson.Valid(data) {
+			t.Errorf("the client reads %q", event)
+		}
+	}
+	if errorType(a.body) != "service_unavailable_error" {
+		t.Errorf("%q", a.body)
+	}
+}

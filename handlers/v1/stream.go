@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/tidwall/gjson"
 
 	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/usage"
@@ -127,7 +128,7 @@ func (s *relay) pull(emit bool) (over bool, err error) {
 		s.firstByte = s.call.Elapsed()
 	}
 	s.events(emit)
-	if errors.Is(err, io.EOF) && len(bytes.TrimSpace(s.in)) > 0 {
+	if errors.Is(err, io.EOF) && whole(s.in) {
 		s.in = append(s.in, "\n\n"...) // the last event lacks its blank line
 		out := slices.Clone(s.out)
 		s.events(emit)
@@ -137,6 +138,12 @@ func (s *relay) pull(emit bool) (over bool, err error) {
 		err = &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errEventTooLarge}
 	}
 	return s.meter.done || err != nil, err
+}
+
+// whole tells whether what is left at the end is an event. Half of one would break the client before it reads our error.
+func whole(rest []byte) bool {
+	data, ok := eventData(rest)
+	return ok && (bytes.Equal(data, doneMark) || gjson.ValidBytes(data))
 }
 
 // events takes whole events from in. What follows the last one is not relayed.
