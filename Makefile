@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SDK := cmd/filaia/testdata/sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench build lint generate need-go need-postgres need-tests
+.PHONY: help run demo test faults bench build lint generate need-go need-postgres need-tests
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ build: need-go ## compile bin/filaia
 
 test: need-tests build ## install what is missing, run every test
 	$(GO) test -race -timeout 30m ./...
+
+faults: need-go need-postgres ## print what clients see and what is recorded when providers fail
+	$(GO) test -count=1 -timeout 10m -run TestTableOfFaults -v ./cmd/filaia
 
 bench: need-postgres build ## measure, each figure against a baseline in the same run
 	$(GO) run ./bench
