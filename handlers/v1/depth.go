@@ -1,9 +1,16 @@
 package v1
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/tidwall/gjson"
+)
 
 // maxDepth is how deep JSON may be nested. Validating it recurses, and a stack that overflows ends the whole process.
 const maxDepth = 512
+
+// validJSON tells whether a provider's bytes are JSON that can be read.
+func validJSON(b []byte) bool { return !tooDeep(b) && gjson.ValidBytes(b) }
 
 // tooDeep tells whether brackets outside strings are nested deeper than maxDepth. It says nothing of anything else.
 func tooDeep(json []byte) bool {

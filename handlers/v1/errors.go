@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,25 +45,65 @@ func invalid(param, format string, args ...any) *problem {
 	return &problem{status: fiber.StatusBadRequest, kind: "invalid_request_error", param: param, message: fmt.Sprintf(format, args...)}
 }
 
-// body is the error's JSON; all four keys are always there.
-func (p *problem) body() []byte {
+// detail is what SDKs read of an error; all four keys are always there.
+type detail struct {
+	Message string `json:"message"`
+	Type    string `json:"type"`
+	Param   any    `json:"param"`
+	Code    any    `json:"code"`
+}
+
+func (p *problem) detail() detail {
 	orNull := func(s string) any {
 		if s == "" {
 			return nil
 		}
 		return s
 	}
-	type detail struct {
-		Message string `json:"message"`
-		Type    string `json:"type"`
-		Param   any    `json:"param"`
-		Code    any    `json:"code"`
-	}
-	b, err := json.Marshal(map[string]detail{"error": {p.message, p.kind, orNull(p.param), orNull(p.code)}})
+	return detail{p.message, p.kind, orNull(p.param), orNull(p.code)}
+}
+
+// body is the error's JSON.
+func (p *problem) body() []byte {
+	b, err := json.Marshal(map[string]detail{"error": p.detail()})
 	if err != nil {
 		return []byte(`{"error":{"message":"Internal error.","type":"server_error","param":null,"code":null}}`)
 	}
 	return b
+}
+
+// failure is an error after the first byte: an event, then the end, never a false finish_reason. next is its number
+// where events are numbered.
+func (w *wire) failure(p *problem, next int64) []byte {
+	if w.endpoint != "responses" {
+		return slices.Concat([]byte("data: "), p.body(), []byte("\n\n"))
+	}
+	// These events are known by their type, and SDKs read the error's members flat or nested.
+	d := p.detail()
+	data, err := json.Marshal(struct {
+		Kind    string `json:"type"`
+		Number  int64  `json:"sequence_number"`
+		Code    any    `json:"code"`
+		Message string `json:"message"`
+		Param   any    `json:"param"`
+		Error   detail `json:"error"`
+	}{"error", next, d.Code, d.Message, d.Param, d})
+	if err != nil {
+		data = p.body()
+	}
+	return slices.Concat([]byte("event: error\ndata: "), data, []byte("\n\n"))
+}
+
+// raising gives a provider's error event of a stream of responses as one that every SDK raises: OpenAI documents its
+// members flat, but several of its SDKs only look for "error", and take the stream for one that has ended well.
+func (w *wire) raising(event []byte) []byte {
+	data, ok := eventData(event)
+	e := parsed(data)
+	if !ok || w.endpoint != "responses" || e.Get("type").Str != "error" || e.Get("error").IsObject() {
+		return event
+	}
+	p := &problem{kind: "server_error", code: e.Get("code").String(), param: e.Get("param").String(), message: e.Get("message").String()}
+	return w.failure(p, e.Get("sequence_number").Int())
 }
 
 // answerError writes any error in OpenAI's shape; what is no problem and no refusal is a 500 without its text.

@@ -23,6 +23,7 @@ type meter struct {
 	more     bool   // images are to come, though one is made
 	failed   bool   // the provider sent an error
 	done     bool   // the last event has come
+	next     int64  // the number of the event to come, in streams that number them
 	pending  bool   // a response that is made in the background
 	checks   bool   // the answer may be kept: each event must be sound
 	unsound  bool
@@ -145,7 +146,7 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 		m.done = true
 		return false, true
 	}
-	m.unsound = m.unsound || m.checks && !gjson.ValidBytes(data)
+	m.unsound = m.unsound || m.checks && !validJSON(data)
 	chunk := parsed(data)
 	choices, before, told, last := 0, len(m.text), false, false
 	var used usage.Tokens
@@ -165,6 +166,8 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 			used, told = readUsage(value)
 		case key.Str == "error":
 			m.failed = m.failed || value.IsObject()
+		case key.Str == "sequence_number":
+			m.next = value.Int() + 1
 		case key.Str == "type":
 			last = m.typed(value.Str, chunk)
 		}

@@ -137,7 +137,7 @@ func (a *API) relayWhole(r *request, call *gateway.Call, b *body, answer wholeAn
 		return a.failed(call, p)
 	}
 	isText := b.boundary != "" && !answer.isJSON() // what was said, which is no report
-	if answer.status == fiber.StatusOK && !isText && (tooDeep(answer.body) || !gjson.ValidBytes(answer.body)) {
+	if answer.status == fiber.StatusOK && !isText && !validJSON(answer.body) {
 		return a.failed(call, &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errNoJSON})
 	}
 	outcome := gateway.Outcome{HTTPStatus: answer.status, ProviderID: answer.header("X-Request-Id")}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/tidwall/gjson"
 
 	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/usage"
@@ -143,7 +142,7 @@ func (s *relay) pull(emit bool) (over bool, err error) {
 // whole tells whether what is left at the end is an event. Half of one would break the client before it reads our error.
 func whole(rest []byte) bool {
 	data, ok := eventData(rest)
-	return ok && (bytes.Equal(data, doneMark) || gjson.ValidBytes(data))
+	return ok && (bytes.Equal(data, doneMark) || validJSON(data))
 }
 
 // events takes whole events from in. What follows the last one is not relayed.
@@ -163,7 +162,11 @@ func (s *relay) events(emit bool) {
 		s.searched = 0
 		event := rest[:end]
 		rest = rest[end:]
+		failed := s.meter.failed
 		strip, hold := s.meter.watch(event)
+		if s.meter.failed && !failed {
+			event = s.body.wire.raising(event)
+		}
 		if !emit || strip && !s.body.includeUsage {
 			continue
 		}
@@ -242,18 +245,12 @@ func (s *relay) fail(err error) {
 		s.broken = io.ErrUnexpectedEOF
 		return
 	}
-	s.out = append(s.out, streamError(err)...)
+	s.out = append(s.out, s.body.wire.failure(asProblem(err), s.meter.next)...)
 }
 
 // sufficient tells whether an answer that ends without a mark is whole.
 func (s *relay) sufficient() bool {
 	return s.binary || s.meter.final || s.meter.more || s.body.wire.usageOption && int64(s.meter.finishes) >= s.body.choices
-}
-
-// streamError is an error after the first byte: an event, then the end, never a false finish_reason.
-func streamError(err error) []byte {
-	b := append([]byte("data: "), asProblem(err).body()...)
-	return append(b, "\n\n"...)
 }
 
 // record ends the call once.
