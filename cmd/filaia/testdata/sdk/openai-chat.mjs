@@ -1,11 +1,11 @@
-// Calls as a customer's program makes them: of the official SDK's settings, only the address and the key are changed.
-// Prints one line of JSON a step; sdk_test.go looks at them.
+// Chat, completions, embeddings and models with OpenAI's own SDK; only address and key are changed.
 import OpenAI from 'openai';
+import { zodResponseFormat, zodFunction } from 'openai/helpers/zod';
+import { z } from 'zod';
+import { apiKey, baseURL, model, question, stock, tell } from './shared.mjs';
 
-const client = new OpenAI({ baseURL: process.env.FILAIA_URL, apiKey: process.env.FILAIA_KEY });
-const model = 'gpt-4.1-nano';
-const messages = [{ role: 'user', content: 'Quantos pães cabem no forno?' }];
-const tell = (step, facts) => console.log(JSON.stringify({ step, ...facts }));
+const client = new OpenAI({ baseURL, apiKey });
+const messages = [{ role: 'user', content: question }];
 
 const whole = await client.chat.completions.create({ model, messages, max_tokens: 20 }).withResponse();
 tell('whole', {
@@ -23,8 +23,8 @@ async function gather(stream) {
     seen.usages.push(chunk.usage);
     const choice = chunk.choices[0];
     if (!choice) continue;
-    if (choice.delta.role) seen.roles.push(choice.delta.role);
-    seen.content += choice.delta.content ?? '';
+    if (choice.delta?.role) seen.roles.push(choice.delta.role);
+    seen.content += choice.delta?.content ?? choice.text ?? '';
     seen.finish = choice.finish_reason ?? seen.finish;
   }
   const usage = seen.usages.filter(Boolean);
@@ -49,13 +49,7 @@ tell('helper', {
   usage: final.usage, total: await runner.totalUsage(),
 });
 
-const tools = [{
-  type: 'function',
-  function: {
-    name: 'consultar_estoque', description: 'Quantos itens há no estoque',
-    parameters: { type: 'object', properties: { produto: { type: 'string' }, filial: { type: 'integer' } }, required: ['produto', 'filial'] },
-  },
-}];
+const tools = [{ type: 'function', function: stock }];
 const asked = await client.chat.completions.create({ model, messages, tools, tool_choice: 'required' });
 const call = asked.choices[0].message.tool_calls[0];
 tell('tool', { finish: asked.choices[0].finish_reason, type: call.type, name: call.function.name, arguments: JSON.parse(call.function.arguments) });
@@ -70,20 +64,37 @@ const answered = await client.chat.completions.create({
 });
 tell('tool answered', { finish: answered.choices[0].finish_reason, content: answered.choices[0].message.content });
 
-const pedido = await client.chat.completions.parse({
-  model, messages,
-  response_format: {
-    type: 'json_schema',
-    json_schema: {
-      name: 'pedido', strict: true,
-      schema: {
-        type: 'object', additionalProperties: false, required: ['cliente', 'itens'],
-        properties: { cliente: { type: 'string' }, itens: { type: 'array', minItems: 1, items: { type: 'integer' } } },
-      },
-    },
-  },
+const Pedido = z.object({ cliente: z.string(), itens: z.array(z.number().int()).min(1) });
+const Estoque = z.object({ produto: z.string(), filial: z.number().int() });
+const response_format = zodResponseFormat(Pedido, 'pedido');
+const parsed = await client.chat.completions.parse({ model, messages, response_format });
+tell('schema', { parsed: parsed.choices[0].message.parsed });
+const parsedStream = await client.chat.completions.stream({ model, messages, response_format }).finalChatCompletion();
+tell('streamed schema', { parsed: parsedStream.choices[0].message.parsed });
+const parsedTool = await client.chat.completions.parse({
+  model, messages, tools: [zodFunction({ name: stock.name, parameters: Estoque })], tool_choice: 'required',
 });
-tell('schema', { parsed: pedido.choices[0].message.parsed });
+tell('strict tool', { arguments: parsedTool.choices[0].message.tool_calls[0].function.parsed_arguments });
+
+const reasoned = await client.chat.completions.create({ model: 'gpt-5-nano', messages, max_completion_tokens: 400 });
+tell('reasoning', { usage: reasoned.usage });
+const two = await client.chat.completions.create({ model, messages, max_tokens: 5, n: 2 });
+tell('two choices', { choices: two.choices.length, usage: two.usage });
+
+const instruct = 'gpt-3.5-turbo-instruct';
+const text = await client.completions.create({ model: instruct, prompt: question, max_tokens: 12 });
+tell('completion', { object: text.object, text: text.choices[0].text, finish: text.choices[0].finish_reason, usage: text.usage, requestID: text._request_id });
+tell('streamed completion', await gather(await client.completions.create({ model: instruct, prompt: question, max_tokens: 12, stream: true })));
+
+// The SDK asks for base64 and decodes it, unless another format is wanted.
+const one = await client.embeddings.create({ model: 'text-embedding-3-small', input: question });
+const many = await client.embeddings.create({ model: 'text-embedding-3-small', input: [question, 'Outra'], encoding_format: 'float' });
+const norm = (v) => Math.round(Math.hypot(...v) * 1000);
+tell('embeddings', {
+  one: one.data[0].embedding.length, norm: norm(one.data[0].embedding), many: many.data.map((d) => d.embedding.length), indexes: many.data.map((d) => d.index),
+  same: Math.max(...one.data[0].embedding.map((x, n) => Math.abs(x - many.data[0].embedding[n]))) < 1e-6, usage: one.usage, usageOfMany: many.usage,
+  requestID: one._request_id,
+});
 
 const models = [];
 for await (const m of client.models.list()) models.push(m);
