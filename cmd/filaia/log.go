@@ -13,7 +13,7 @@ import (
 // logger writes the log, and flush what is not written yet.
 func logger(cfg config.Config, w io.Writer) (log *slog.Logger, flush func()) {
 	lines := &lineBuffer{to: w}
-	var handler slog.Handler = slog.NewTextHandler(lines, nil)
+	var handler slog.Handler = newTextLines(lines)
 	if cfg.JSONLog {
 		handler = slog.NewJSONHandler(lines, nil)
 	}
