@@ -15,12 +15,13 @@ import (
 func setStanding(h *fasthttp.ResponseHeader, s gateway.Standing) {
 	setInt(h, "X-Ratelimit-Limit-Requests", int64(s.Rates.RequestLimit))
 	setInt(h, "X-Ratelimit-Remaining-Requests", int64(s.Rates.RequestsLeft))
-	h.Set("X-Ratelimit-Reset-Requests", s.Rates.RequestReset.Round(time.Millisecond).String())
+	setText(h, "X-Ratelimit-Reset-Requests", s.Rates.RequestReset.Round(time.Millisecond).String())
 	setInt(h, "X-Ratelimit-Limit-Tokens", int64(s.Rates.TokenLimit))
 	setInt(h, "X-Ratelimit-Remaining-Tokens", int64(s.Rates.TokensLeft))
-	h.Set("X-Ratelimit-Reset-Tokens", s.Rates.TokenReset.Round(time.Millisecond).String())
+	setText(h, "X-Ratelimit-Reset-Tokens", s.Rates.TokenReset.Round(time.Millisecond).String())
 	setQuotaLeft(h, s.QuotaLeft)
-	h.Set("X-Fila-Quota-Reset", s.QuotaReset.UTC().Format(time.RFC3339))
+	var b [len(time.RFC3339)]byte
+	h.SetCanonical([]byte("X-Fila-Quota-Reset"), s.QuotaReset.UTC().AppendFormat(b[:0], time.RFC3339))
 }
 
 // setQuotaLeft tells what is left of the included tokens. What calls in flight hold still counts as left.
@@ -38,15 +39,20 @@ func setCached(h *fasthttp.ResponseHeader, call *gateway.Call) {
 	if how == usage.CacheBypass {
 		return
 	}
-	h.Set(cacheHeader, how.String())
+	setText(h, cacheHeader, how.String())
 	if how == usage.CacheHit {
 		setInt(h, fasthttp.HeaderAge, int64(age.Seconds()))
 	}
 }
 
+// setText sets a header whose name is written as it should be, such as X-Fila-Cache. That is not looked at again.
+func setText(h *fasthttp.ResponseHeader, name, value string) {
+	h.SetCanonical([]byte(name), []byte(value))
+}
+
 func setInt(h *fasthttp.ResponseHeader, name string, n int64) {
 	var b [20]byte
-	h.SetBytesV(name, strconv.AppendInt(b[:0], n, 10))
+	h.SetCanonical([]byte(name), strconv.AppendInt(b[:0], n, 10))
 }
 
 // passed are the provider's headers that are the caller's business. Its request id and its rate limits are not: they

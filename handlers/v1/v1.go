@@ -79,8 +79,8 @@ type request struct {
 func (a *API) newRequest(c *fiber.Ctx) *request {
 	id := gateway.NewID()
 	r := &request{RequestCtx: c.Context(), id: id, line: &line{id: id.String(), method: c.Method(), path: safePath(c.Path()), start: a.gate.Now()}}
-	r.Response.Header.Set("X-Request-Id", r.line.id)
-	r.Response.Header.Set(cacheHeader, usage.CacheBypass.String())
+	setText(&r.Response.Header, "X-Request-Id", r.line.id)
+	setText(&r.Response.Header, cacheHeader, usage.CacheBypass.String())
 	return r
 }
 
@@ -160,13 +160,14 @@ func (a *API) write(l *line, status int) {
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	ctx := context.Background()
-	if !a.log.Enabled(ctx, level) {
+	ctx, to := context.Background(), a.log.Handler()
+	if !to.Enabled(ctx, level) {
 		return
 	}
+	now := a.gate.Now()
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs, slog.String("id", l.id), slog.String("method", l.method), slog.String("path", l.path),
-		slog.Int("status", status), slog.Duration("took", a.gate.Now().Sub(l.start)))
+		slog.Int("status", status), slog.Duration("took", now.Sub(l.start)))
 	if l.caller != nil {
 		attrs = append(attrs, slog.Int64("tenant", l.caller.TenantID), slog.Int64("key", l.caller.KeyID))
 	}
@@ -181,5 +182,8 @@ func (a *API) write(l *line, status int) {
 	if l.err != nil {
 		attrs = append(attrs, slog.String("error", l.err.Error()))
 	}
-	a.log.LogAttrs(ctx, level, "call", attrs...)
+	// Past the Logger, which looks up for every line where it was called from.
+	record := slog.NewRecord(now, level, "call", 0)
+	record.AddAttrs(attrs...)
+	_ = to.Handle(ctx, record) // a log that cannot be written has nowhere to say so
 }
