@@ -1,23 +1,36 @@
 package store
 
 import (
+	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // These write array literals for unnest: one parameter a column instead of one a cell, which is what makes a batch
 // of a thousand rows cheap for both sides.
 
 func column[T any](rows []T, item func([]byte, *T) []byte) string {
-	b := make([]byte, 0, 2+len(rows)*12)
-	b = append(b, '{')
+	b := append(make([]byte, 0, 64), '{')
 	for i := range rows {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = item(b, &rows[i])
+		if i == 0 {
+			b = slices.Grow(b, (len(rows)-1)*(len(b)+2)+1) // rows are much alike
+		}
 	}
 	return string(append(b, '}'))
+}
+
+func uuids[T any](rows []T, get func(*T) uuid.UUID) string {
+	return column(rows, func(b []byte, r *T) []byte {
+		id := get(r)
+		return hex.AppendEncode(b, id[:]) // PostgreSQL needs no dashes
+	})
 }
 
 func ints[T any](rows []T, get func(*T) int64) string {

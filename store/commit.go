@@ -81,7 +81,7 @@ func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) error
 
 // fresh keeps the events that are not in the database, each once.
 func (c *UsageCommitter) fresh(ctx context.Context, events []usage.Event) ([]usage.Event, error) {
-	ids := column(events, func(b []byte, e *usage.Event) []byte { return append(b, e.ID.String()...) })
+	ids := uuids(events, func(e *usage.Event) uuid.UUID { return e.ID })
 	first, last := events[0].CreatedAt, events[0].CreatedAt
 	for i := range events {
 		if at := events[i].CreatedAt; at.Before(first) {
@@ -124,7 +124,7 @@ func (t *tx) insertEvents(ctx context.Context, events []usage.Event, charges []i
 	type event = usage.Event
 	i := -1
 	result, err := t.ExecContext(ctx, insert,
-		column(events, func(b []byte, e *event) []byte { return append(b, e.ID.String()...) }),
+		uuids(events, func(e *event) uuid.UUID { return e.ID }),
 		ints(events, func(e *event) int64 { return e.CreatedAt.UnixMicro() }),
 		ints(events, func(e *event) int64 { return e.TenantID }),
 		ints(events, func(e *event) int64 { return e.KeyID }),
