@@ -29,6 +29,7 @@ type sizes struct {
 	atOnce       int
 
 	held      int           // streams that are held open
+	heldFew   int           // and before them
 	heldPause time.Duration // before each of their chunks
 
 	redisRounds int
@@ -41,7 +42,7 @@ var (
 		rounds: 5, warmup: 2000, calls: 40_000, connections: 64, steadyFor: 3 * time.Second,
 		openRounds: 7, openRate: 500, openCalls: 1000, latency: 50 * time.Millisecond,
 		streamRounds: 3, streams: 600, atOnce: 200,
-		held: 500, heldPause: 100 * time.Millisecond,
+		held: 600, heldFew: 100, heldPause: 80 * time.Millisecond,
 		redisRounds: 3,
 		questions:   5000, mixWarmup: 10_000, mixCalls: 20_000,
 	}
@@ -49,7 +50,7 @@ var (
 		rounds: 3, warmup: 1000, calls: 8000, connections: 64, steadyFor: time.Second,
 		openRounds: 3, openRate: 500, openCalls: 500, latency: 50 * time.Millisecond,
 		streamRounds: 1, streams: 400, atOnce: 200,
-		held: 200, heldPause: 60 * time.Millisecond,
+		held: 250, heldFew: 50, heldPause: 40 * time.Millisecond,
 		redisRounds: 1,
 		questions:   5000, mixWarmup: 10_000, mixCalls: 10_000,
 	}

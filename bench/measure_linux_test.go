@@ -12,7 +12,7 @@ var tiny = sizes{
 	rounds: 1, warmup: 20, calls: 500, connections: 16, steadyFor: 200 * time.Millisecond,
 	openRounds: 1, openRate: 200, openCalls: 60, latency: 5 * time.Millisecond,
 	streamRounds: 1, streams: 20, atOnce: 10,
-	held: 10, heldPause: 20 * time.Millisecond,
+	held: 10, heldFew: 2, heldPause: 20 * time.Millisecond,
 	redisRounds: 1,
 	questions:   100, mixWarmup: 200, mixCalls: 200,
 }

@@ -34,31 +34,36 @@ func (b *bench) streams(ctx context.Context) error {
 	return nil
 }
 
-// hold reads what memory open streams take. It comes first: memory that other calls have left would be used again, and
-// not be seen.
+// hold reads what memory an open stream takes: the difference between many and few, because the first ones also bring
+// what is there once. It comes first: memory that other calls have left would be used again, and not be seen.
 func (b *bench) hold(ctx context.Context) error {
 	if err := b.provider.setPause(b.size.heldPause); err != nil {
 		return err
 	}
 	var took [2]float64
 	for i, s := range []*side{b.proxy, b.gateway} {
-		before, _, err := memory(s.pid)
+		few, err := s.open(ctx, b.size.heldFew)
 		if err != nil {
 			return err
 		}
-		watching, stop := context.WithCancel(ctx)
-		seen := make(chan float64, 1)
-		go func() { seen <- usualMemory(watching, s.pid) }()
-		_, err = s.measure(ctx, loadSpec{Stream: true, Connections: b.size.held, Calls: b.size.held})
-		stop()
-		open := <-seen
+		many, err := s.open(ctx, b.size.held)
 		if err != nil {
 			return err
 		}
-		took[i] = (open - before) * 1024 / float64(b.size.held)
+		took[i] = (many - few) * 1024 / float64(b.size.held-b.size.heldFew)
 	}
 	b.report.plain(fmt.Sprintf("memory per open stream, %d at once", b.size.held), "KB", took[0], took[1]).below(60)
 	return b.provider.setPause(0)
+}
+
+// open holds streams open and gives the resident memory in MB meanwhile.
+func (s *side) open(ctx context.Context, streams int) (float64, error) {
+	watching, stop := context.WithCancel(ctx)
+	seen := make(chan float64, 1)
+	go func() { seen <- usualMemory(watching, s.pid) }()
+	_, err := s.measure(ctx, loadSpec{Stream: true, Connections: streams, Calls: streams})
+	stop()
+	return <-seen, err
 }
 
 // usualMemory is the median of a process's resident memory in MB until ctx ends.
