@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SDK := cmd/filaia/testdata/sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults bench build lint generate need-go need-postgres need-tests
+.PHONY: help run demo test faults bench build lint generate need-go need-postgres need-redis need-tests
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ test: need-tests build ## install what is missing, run every test
 faults: need-go need-postgres ## print what clients see and what is recorded when providers fail
 	$(GO) test -count=1 -timeout 10m -run TestTableOfFaults -v ./cmd/filaia
 
-bench: need-postgres build ## measure, each figure against a baseline in the same run
+bench: need-postgres need-redis build ## measure, each figure against a baseline in the same run
 	$(GO) run ./bench
 
 lint: need-go ## vet, staticcheck, generated code up to date
@@ -56,9 +56,11 @@ endef
 need-postgres:
 	$(call install,PostgreSQL (its programs; FILA-IA keeps a private server),command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || ls /opt/homebrew/opt/postgresql*/bin/initdb || ls /usr/local/opt/postgresql*/bin/initdb,postgresql,postgresql@17)
 
-need-tests: need-go need-postgres
+need-redis:
+	$(call install,Redis (for tests and benchmarks),command -v redis-server || command -v valkey-server,redis-server,redis)
+
+need-tests: need-go need-postgres need-redis
 	$(call install,a C compiler (for the race detector),command -v gcc || command -v clang,gcc libc6-dev,gcc)
-	$(call install,Redis (for tests),command -v redis-server || command -v valkey-server,redis-server,redis)
 	$(call install,Chromium (for tests),command -v chromium || command -v google-chrome || ls "/Applications/Chromium.app",chromium fonts-liberation,--cask chromium)
 	$(call install,Node.js (for tests with the official SDKs),command -v npm,nodejs npm,node)
 	@test $(SDK)/node_modules/.package-lock.json -nt $(SDK)/package-lock.json || { \
