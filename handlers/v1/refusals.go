@@ -31,7 +31,7 @@ func (a *API) tellWhy(r *request, err error, p *problem) {
 		return
 	}
 	row := tenancy.Refusal{
-		ID: r.id.UUID, At: r.line.start.UTC(), TenantID: caller.TenantID, KeyID: caller.KeyID, Endpoint: r.endpoint, Model: shortened(r.model),
+		ID: r.id.UUID, At: r.line.start.UTC(), TenantID: caller.TenantID, KeyID: caller.KeyID, Endpoint: r.endpoint, Model: nameOnly(r.model),
 		HTTPStatus: p.status, Reason: string(refusal.Reason),
 	}
 	switch {
@@ -45,6 +45,20 @@ func (a *API) tellWhy(r *request, err error, p *problem) {
 	a.gate.Refusals.Add(row)
 	p.message += " Details: " + a.portal + r.line.id
 }
+
+// nameOnly gives a model's name to be kept, and nothing where it may be a prompt or a key that was put in its place.
+func nameOnly(model string) string {
+	odd := func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("-._:/@", c)
+	}
+	if len(model) > maxModelName || strings.ContainsFunc(model, odd) || strings.Contains(model, tenancy.KeyPrefix) {
+		return ""
+	}
+	return model
+}
+
+// maxModelName is longer than any model's.
+const maxModelName = 100
 
 // shortened bounds a name that the caller made up.
 func shortened(name string) string {
