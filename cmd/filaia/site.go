@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"github.com/fila-ia/filaia/handlers"
 	v1 "github.com/fila-ia/filaia/handlers/v1"
@@ -59,20 +58,18 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		EnableIPValidation:      true,
 		// Forms of files pass as they came; the server would take them apart.
 		DisablePreParseMultipartForm: true,
+		StreamRequestBody:            true, // bodies reads them
 		// No WriteTimeout: it would cover a whole stream.
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
-			if strings.HasPrefix(c.Path(), v1.Prefix+"/") {
+			if strings.HasPrefix(c.Path(), v1.Prefix+"/") || errors.Is(err, fiber.ErrRequestHeaderFieldsTooLarge) { // its path is not known
 				return api.FiberError(c, err)
 			}
 			return panel.Error(c, err)
 		},
 	})
-	app.Server().HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-		if strings.HasPrefix(string(h.RequestURI()), v1.Prefix+"/") {
-			return fasthttp.RequestConfig{MaxRequestBodySize: api.BodyLimit(h)}
-		}
-		return fasthttp.RequestConfig{MaxRequestBodySize: formLimit}
-	}
+	b := &bodies{api: api}
+	app.Server().HeaderReceived = b.announced
+	app.Use(b.read)
 	api.Register(app)
 	panel.Register(app)
 	return &site{app: app, api: api, panel: panel}

@@ -218,6 +218,9 @@ func quotaRefused(p *problem, r *gateway.Refusal) {
 func (a *API) FiberError(c *fiber.Ctx, err error) error {
 	r := a.newRequest(c)
 	var fe *fiber.Error
+	if errors.Is(err, fiber.ErrServiceUnavailable) { // there are too many large bodies
+		return a.refuse(r, &gateway.Refusal{Reason: gateway.ProviderBusy})
+	}
 	if errors.As(err, &fe) && fe.Code < fiber.StatusInternalServerError {
 		p := &problem{status: fe.Code, kind: "invalid_request_error", message: fe.Message}
 		if fe.Code == fiber.StatusRequestEntityTooLarge {
