@@ -51,7 +51,7 @@ func (a *API) claim(r *request, b *body) gateway.Request {
 	w := b.wire
 	claim := gateway.Request{
 		Endpoint: w.endpoint, Model: b.model, Stream: b.stream, ByRequest: w.byRequest,
-		InputBound: func() int64 { return w.bound(b) }, ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
+		InputBound: once(func() int64 { return w.bound(b) }), ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
 	}
 	if w.output != nil && b.maxOutput == 0 {
 		most := int64(math.MaxInt64)
@@ -64,6 +64,17 @@ func (a *API) claim(r *request, b *body) gateway.Request {
 		claim.Question = a.gate.Ask(r.caller, w.endpoint, b.raw, wishes(string(r.Request.Header.Peek(fiber.HeaderCacheControl))), w.forms)
 	}
 	return claim
+}
+
+// once keeps what f gives: rates and quota ask for the same bound.
+func once(f func() int64) func() int64 {
+	known, n := false, int64(0)
+	return func() int64 {
+		if !known {
+			known, n = true, f()
+		}
+		return n
+	}
 }
 
 // limit is the output per choice that the provider is told, where the caller did not; 0: none. What is usual is told,
