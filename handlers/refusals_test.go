@@ -86,7 +86,7 @@ func TestEveryRefusalSaysWhatHappenedAndWhatToDo(t *testing.T) {
 			}
 		}
 	}
-	customer.get("/portal/refusals").has("Calls that never reached a provider")
+	customer.get("/portal/refusals").has("Calls that got no answer")
 }
 
 func TestARefusalTellsTheLimitAndWhenItResets(t *testing.T) {
