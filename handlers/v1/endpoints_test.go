@@ -284,9 +284,12 @@ func TestWhatIsHeldCoversWhatIsTaken(t *testing.T) {
 	json := func(name, path, model, json string) endpoint {
 		return endpoint{name: name, path: path, model: model, json: json}
 	}
+	speech := func(name, json string) endpoint {
+		return endpoint{name: name, path: "/audio/speech", model: "gpt-4o-mini-tts", json: json, stream: `"stream_format":"sse",`, streams: true}
+	}
 	cases = append(cases,
-		json("instructions", "/audio/speech", "gpt-4o-mini-tts", `"input":"oi","voice":"alloy","instructions":"`+strings.Repeat("devagar ", 100)+`"`),
-		json("slow speech", "/audio/speech", "gpt-4o-mini-tts", `"input":"`+strings.Repeat("devagar ", 100)+`","voice":"alloy","speed":0.25`),
+		speech("instructions", `"input":"oi","voice":"alloy","instructions":"`+strings.Repeat("devagar ", 100)+`"`),
+		speech("slow speech", `"input":"`+strings.Repeat("devagar ", 100)+`","voice":"alloy","speed":0.25`),
 		json("prompts", "/completions", "gpt-3.5-turbo-instruct", `"prompt":["um","dois","três"],"n":2,"max_tokens":20`),
 		json("best of", "/completions", "gpt-3.5-turbo-instruct", `"prompt":"um","best_of":3,"max_tokens":20`),
 		json("an echo", "/completions", "gpt-3.5-turbo-instruct", `"prompt":"um dois três quatro","max_tokens":0,"echo":true`),
