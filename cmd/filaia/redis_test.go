@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -82,6 +83,12 @@ func TestCallsGoOnWhileRedisIsAway(t *testing.T) {
 	if text := logs(); !strings.Contains(strings.ToLower(text), "redis") {
 		t.Errorf("nobody says that Redis is away: %s", tail(text, 2000))
 	}
+	if text := first.metrics(nil); !strings.Contains(text, `filaia_limits_mode{mode="fallback"} 1`) {
+		t.Errorf("no metric says that Redis is away: %s", text)
+	}
+	if text := first.metrics(http.Header{"X-Real-Ip": {"203.0.113.7"}}); strings.Contains(text, "filaia_") {
+		t.Errorf("a stranger reads the metrics: %s", text)
+	}
 	redis.Restart()
 	n := 0
 	eventually(t, "both replicas use Redis again", func() bool {
@@ -108,4 +115,26 @@ func TestAServerStartsWithoutItsRedis(t *testing.T) {
 	if r := i.chat(key, question); r.status != http.StatusOK {
 		t.Errorf("%d %s %v", r.status, r.body, r.err)
 	}
+}
+
+// metrics reads /metrics, with the headers that a reverse proxy would add.
+func (i *install) metrics(added http.Header) string {
+	i.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, i.url()+"/metrics", nil)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	for name, values := range added {
+		req.Header[name] = values
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return string(text)
 }

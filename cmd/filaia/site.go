@@ -71,6 +71,7 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 	app.Server().HeaderReceived = b.announced
 	app.Use(b.read)
 	api.Register(app)
+	app.Get("/metrics", c.serveMetrics)
 	panel.Register(app)
 	return &site{app: app, api: api, panel: panel}
 }
