@@ -21,7 +21,7 @@ import (
 func (a *API) stream(r *request, call *gateway.Call, b *body) error {
 	// Not the request's context: the provider is read on for a while after the client has gone.
 	ctx, cancel := context.WithCancel(context.Background())
-	answer, err := call.Stream(ctx, b.message(call.MaxOutput))
+	answer, err := call.Stream(ctx, b.message(r.limit(call, b)))
 	if err != nil {
 		cancel()
 		return a.failed(call, err)
@@ -79,6 +79,7 @@ type relay struct {
 	out       []byte // to be given to the server
 	held      []byte // what may be the end, which waits for the record
 	firstByte time.Duration
+	named     bool // its response is known to those who ask for it
 	recorded  bool
 	ended     bool
 	broken    error // what the client must see as an end before the end
@@ -127,6 +128,7 @@ func (s *relay) pull(emit bool) (over bool, err error) {
 		s.firstByte = s.call.Elapsed()
 	}
 	s.events(emit)
+	s.name()
 	if errors.Is(err, io.EOF) && whole(s.in) {
 		s.in = append(s.in, "\n\n"...) // the last event lacks its blank line
 		out := slices.Clone(s.out)
