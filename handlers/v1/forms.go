@@ -84,7 +84,8 @@ func (completionForms) Stream(whole []byte) ([]byte, bool) {
 	})
 }
 
-// wholeOf builds an answer from its chunks; add takes a chunk's choice into the answer's, end finishes that.
+// wholeOf builds an answer from its chunks; add takes a chunk's choice into the answer's, end finishes that. Without a
+// choice there is no answer: what was read was no stream of one.
 func wholeOf(stream []byte, object string, add func(choice, chunk doc), end func(choice doc)) ([]byte, bool) {
 	answer, choices := doc{}, map[string]doc{}
 	var order []string
@@ -129,6 +130,9 @@ func wholeOf(stream []byte, object string, add func(choice, chunk doc), end func
 				answer[key] = value
 			}
 		}
+	}
+	if len(order) == 0 {
+		return nil, false
 	}
 	slices.SortFunc(order, func(a, b string) int { return len(a) - len(b) + compareSame(a, b) })
 	list := make([]any, 0, len(order))

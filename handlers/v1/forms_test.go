@@ -141,3 +141,13 @@ func FuzzForms(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatIsNoStreamOfAnAnswerHasNoWholeForm(t *testing.T) {
+	for _, text := range []string{"", "{}", chatAnswer, "data: {\"error\":{}}\n\n" + done, "data: {\"choices\":[]}\n\n" + done} {
+		for _, forms := range []gateway.Forms{chatForms{}, completionForms{}} {
+			if whole, ok := forms.Whole([]byte(text)); ok {
+				t.Errorf("%.40q became %s", text, whole)
+			}
+		}
+	}
+}

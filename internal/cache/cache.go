@@ -110,6 +110,7 @@ func New(o Options) (*Cache, error) {
 	c := &Cache{vectors: newVectors(o.MaxVectorBytes), now: o.Now, maxEntry: o.MaxEntry}
 	c.askers.New = func() any { return newAsker() }
 	c.flights.open, c.flights.max = map[key]*Flight{}, flightFactor*o.MaxEntry
+	c.flights.room.Store(flightRoom)
 	c.redisFuse = &fuse{part: "redis", rest: redisRest, now: o.Now, log: o.Log}
 	c.embedFuse = &fuse{part: "embedder", rest: embedRest, now: o.Now, log: o.Log}
 	if o.Redis != nil {

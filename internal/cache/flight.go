@@ -6,18 +6,25 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // The ends of a flight that are not the leader's own error.
 var (
-	// ErrFlightTooLarge: the answer is larger than a flight may hold. Who has relayed none of it calls for himself.
+	// ErrFlightTooLarge: the answer is larger than can be held for those who follow. Who has relayed none of it calls for
+	// himself.
 	ErrFlightTooLarge = errors.New("cache: the answer is too large to be shared")
 	// ErrLeaderGone: the leader ended without an answer. Who has relayed nothing joins again.
 	ErrLeaderGone = errors.New("cache: the call that was to be shared was given up")
 )
 
-// flightFactor is how many times MaxEntry a flight may hold: sharing needs no more room than the answer itself.
-const flightFactor = 4
+// flightFactor is how many times MaxEntry a flight may hold and still be joined. One that grows beyond feeds those who
+// have joined, who may have passed on its beginning and could not ask anew, within the room that all such flights have
+// together.
+const (
+	flightFactor = 4
+	flightRoom   = 64 << 20 // bytes
+)
 
 // Head is what is known before the first byte of an answer's body.
 type Head struct {
@@ -40,11 +47,14 @@ type Flight struct {
 	ended     bool
 	err       error // io.EOF at a clean end
 	followers int
+	grown     int  // bytes taken of the room for flights that nobody may join any more
+	landed    bool // nobody may join any more
 }
 
 // flights are the calls under way, in this process.
 type flights struct {
-	max  int // bytes
+	max  int          // bytes of a flight that can be joined
+	room atomic.Int64 // bytes that are left for what flights hold beyond
 	mu   sync.Mutex
 	open map[key]*Flight
 }
@@ -98,17 +108,50 @@ func (f *Flight) Head(status int, contentType string, stream bool) {
 
 // Write appends to the body. It never fails: an answer too large ends the flight, not the call.
 func (f *Flight) Write(p []byte) (int, error) {
-	f.mu.Lock()
-	tooLarge := !f.ended && len(f.buf)+len(p) > f.flights.max
-	if !f.ended && !tooLarge {
-		f.buf = append(f.buf, p...)
-		f.wake()
+	if f.outgrows(len(p)) {
+		f.flights.land(f) // before the followers are counted: nobody may join one that is given up for want of any
 	}
-	f.mu.Unlock()
-	if tooLarge {
+	if !f.append(p) {
 		f.End(ErrFlightTooLarge)
 	}
 	return len(p), nil
+}
+
+// outgrows tells whether n bytes more make the flight too large to be joined.
+func (f *Flight) outgrows(n int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.landed = f.landed || len(f.buf)+n > f.flights.max
+	return f.landed
+}
+
+// append tells whether there was somebody to write for, and room.
+func (f *Flight) append(p []byte) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return true
+	}
+	if f.landed {
+		if f.followers == 0 {
+			return false
+		}
+		f.grown += len(p)
+		if f.flights.room.Add(-int64(len(p))) < 0 {
+			return false
+		}
+	}
+	f.buf = append(f.buf, p...)
+	f.wake()
+	return true
+}
+
+// forget gives back the room of a flight that nobody will read. Requires mu.
+func (f *Flight) forget() {
+	if f.landed && f.followers == 0 {
+		f.flights.room.Add(int64(f.grown))
+		f.buf, f.grown = nil, 0
+	}
 }
 
 // End ends the flight, cleanly where err is nil. Only the first time counts, so that it can be deferred. An answer to
@@ -128,10 +171,8 @@ func (f *Flight) End(err error) {
 	case errors.Is(err, io.EOF): // not to be taken for a clean end
 		err = io.ErrUnexpectedEOF
 	}
-	f.ended, f.err = true, err
-	if errors.Is(err, ErrFlightTooLarge) {
-		f.buf = nil
-	}
+	f.ended, f.err, f.landed = true, err, true
+	f.forget()
 	f.wake()
 }
 
@@ -154,6 +195,9 @@ func (f *Flight) Leave() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.followers--
+	if f.ended {
+		f.forget()
+	}
 }
 
 // Wait gives the head when there is one, the flight's error, or that of ctx.

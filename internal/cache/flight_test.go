@@ -177,29 +177,77 @@ func TestFlightOfALeaderThatPanicsEnds(t *testing.T) {
 	}
 }
 
-func TestFlightTooLargeIsGivenUpByItsFollowersAlone(t *testing.T) {
+func TestFlightTooLargeToBeJoinedFeedsThoseWhoHaveJoined(t *testing.T) {
 	c, ctx := newCache(t, Options{MaxEntry: 100}), bounded(t)
 	leader, _ := join(t, c, question("Olá, tudo bem?"))
 	early, _ := join(t, c, question("Olá, tudo bem?"))
 	leader.Head(200, "", true)
-	first, r := make([]byte, 10), early.Reader(ctx)
 	for range 2 * flightFactor {
 		if n, err := leader.Write(make([]byte, 60)); n != 60 || err != nil {
 			t.Fatal("the leader is disturbed")
 		}
 	}
-	if _, err := io.ReadFull(r, first); !errors.Is(err, ErrFlightTooLarge) {
-		t.Errorf("read: %v", err)
-	}
-	if _, err := early.Wait(ctx); !errors.Is(err, ErrFlightTooLarge) {
-		t.Errorf("waited: %v", err)
-	}
 	if _, leads := join(t, c, question("Olá, tudo bem?")); !leads {
-		t.Error("a flight that was given up is joined")
+		t.Error("a flight that is too large is joined")
 	}
 	leader.End(nil)
 	if s := c.Stats(); s.Flights != 1 {
 		t.Errorf("the end of the old flight ended the new one: %d", s.Flights)
+	}
+	if _, err := early.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	if body, err := io.ReadAll(early.Reader(ctx)); len(body) != 120*flightFactor || err != nil {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+	early.Leave()
+	if left := c.flights.room.Load(); left != flightRoom || early.buf != nil {
+		t.Errorf("%d bytes of room are left of %d", left, flightRoom)
+	}
+}
+
+func TestFlightThatNobodyFollowsIsNotHeldBeyondWhatCanBeJoined(t *testing.T) {
+	c, ctx := newCache(t, Options{MaxEntry: 100}), bounded(t)
+	for name, joined := range map[string]bool{"nobody joined": false, "who joined has left": true} {
+		leader, _ := join(t, c, question("Olá, tudo bem?"))
+		leader.Head(200, "", true)
+		if joined {
+			f, _ := join(t, c, question("Olá, tudo bem?"))
+			_, _ = leader.Write(make([]byte, 150*flightFactor))
+			f.Leave()
+		}
+		_, _ = leader.Write(make([]byte, 150*flightFactor))
+		if leader.buf != nil || c.flights.room.Load() != flightRoom {
+			t.Errorf("%s: %d bytes are held", name, len(leader.buf))
+		}
+		if _, err := leader.Wait(ctx); !errors.Is(err, ErrFlightTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+		leader.End(nil)
+	}
+}
+
+func TestFlightsBeyondTheRoomAreGivenUpByTheirFollowersAlone(t *testing.T) {
+	c, ctx := newCache(t, Options{MaxEntry: 100}), bounded(t)
+	c.flights.room.Store(1000)
+	leader, _ := join(t, c, question("Olá, tudo bem?"))
+	reads, _ := join(t, c, question("Olá, tudo bem?"))
+	leader.Head(200, "", true)
+	for range 20 {
+		if n, err := leader.Write(make([]byte, 100)); n != 100 || err != nil {
+			t.Fatal("the leader is disturbed")
+		}
+	}
+	if body, err := io.ReadAll(reads.Reader(ctx)); len(body) != 100*flightFactor+1000 || !errors.Is(err, ErrFlightTooLarge) {
+		t.Errorf("read %d bytes, %v", len(body), err)
+	}
+	if _, err := reads.Wait(ctx); !errors.Is(err, ErrFlightTooLarge) {
+		t.Errorf("who has read nothing yet hears: %v", err)
+	}
+	leader.End(nil)
+	reads.Leave()
+	if left := c.flights.room.Load(); left != 1000 {
+		t.Errorf("%d bytes of room are left", left)
 	}
 }
 

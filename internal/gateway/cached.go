@@ -69,6 +69,7 @@ type fromElsewhere struct {
 	leads    bool          // this call answers the flight
 	looked   money.Micros  // what looking for likeness cost
 	kept     []byte        // what a leading call was answered
+	fed      bool          // the flight gets it as it comes
 	stream   bool          // kept holds events
 	kind     string        // its content type
 }
@@ -123,9 +124,10 @@ func (c *Call) fromCache(ctx context.Context, caller *tenancy.Caller, entry *cac
 	return nil
 }
 
-// join lets identical calls under way share one answer. The first of them makes it.
+// join lets identical calls under way share one answer. The first of them makes it. A call that the quota of its caller
+// cuts short shares with nobody: others are entitled to all of the answer, and it is not.
 func (c *Call) join() {
-	if q := c.question; q == nil || q.NoCache || q.NoStore {
+	if q := c.question; q == nil || q.NoCache || q.NoStore || c.MaxOutput != 0 {
 		return
 	}
 	c.flight, c.leads = c.g.Cache.Join(&c.question.Question)
@@ -252,14 +254,16 @@ func (c *Call) keepWhole(a Answer) {
 	}
 }
 
-// keepStream notes an answer as it comes, and passes it on to those who follow.
+// keepStream notes an answer as it comes, and passes it on to those who follow. Not every provider streams what it was
+// asked to stream: what the answer is, its content type says.
 func (c *Call) keepStream(a StreamAnswer) StreamAnswer {
 	if !c.storing() || a.Status() != http.StatusOK {
 		return a
 	}
-	c.stream, c.kind = true, a.Header("Content-Type")
+	c.kind, c.fed = a.Header("Content-Type"), c.leads
+	c.stream = strings.HasPrefix(c.kind, "text/event-stream")
 	if c.leads {
-		c.flight.Head(a.Status(), c.kind, true)
+		c.flight.Head(a.Status(), c.kind, c.stream)
 	}
 	return &kept{a, c}
 }
@@ -309,7 +313,7 @@ func (c *Call) conclude(o Outcome) {
 		c.flight.End(cache.ErrLeaderGone)
 		return
 	}
-	if !c.stream && c.entry == nil {
+	if !c.fed && c.entry == nil {
 		c.flight.Head(http.StatusOK, c.kind, false)
 		_, _ = c.flight.Write(c.kept)
 	}
