@@ -6,6 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/models"
@@ -221,6 +222,7 @@ func shownLimits(l tenancy.ProviderLimits) providers.Limits {
 	}
 }
 
+// deleteProvider wants the name typed: it cannot be undone, and the browser's own check can be passed by.
 func (p *Panel) deleteProvider(c *fiber.Ctx) error {
 	id, err := idParam(c, "id")
 	if err != nil {
@@ -229,6 +231,9 @@ func (p *Panel) deleteProvider(c *fiber.Ctx) error {
 	provider, err := p.Providers.Provider(c.UserContext(), id)
 	if err != nil {
 		return err
+	}
+	if readForm(c).Text("confirm") != provider.Name {
+		return fault.New(fault.Invalid, "providers.error.not_confirmed")
 	}
 	if err := p.Providers.DeleteProvider(c.UserContext(), id); err != nil {
 		return err

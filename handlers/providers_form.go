@@ -178,6 +178,7 @@ func (p *Panel) createProvider(c *fiber.Ctx) error {
 		return err
 	}
 	d.Slug = slug
+	checkCredential(f)
 	err = f.Join(d.Validate(false))
 	if err == nil {
 		p.seal(&d, f.Text("credential"))
@@ -199,11 +200,20 @@ func (p *Panel) freeSlug(c *fiber.Ctx, name string) (string, error) {
 	if base == "" {
 		base = "provedor" // a missing name is told; a code that was to come from it must not be told as well
 	}
+	const longest = 60
 	slug := base
 	for n := 2; slices.ContainsFunc(taken, func(v tenancy.Provider) bool { return v.Slug == slug }); n++ {
-		slug = base + "-" + strconv.Itoa(n)
+		suffix := "-" + strconv.Itoa(n)
+		slug = strings.TrimRight(base[:min(len(base), longest-len(suffix))], "-") + suffix
 	}
 	return slug, nil
+}
+
+// checkCredential refuses a key that no call could carry, such as one copied from where it is shown shortened.
+func checkCredential(f *form) {
+	if key := f.Text("credential"); key != "" {
+		f.Check(tenancy.ValidCredential(key), "credential", "providers.error.credential")
+	}
 }
 
 // seal puts a typed credential into the draft; none keeps the one that is there.
@@ -225,6 +235,7 @@ func (p *Panel) updateProvider(c *fiber.Ctx) error {
 	d := readProvider(f)
 	d.Slug = v.Slug
 	key := f.Text("credential")
+	checkCredential(f)
 	forget := key == "" && f.Checked("forget_credential")
 	if key == "" && !forget {
 		p.guardCredential(f, v, d.BaseURL)
@@ -273,7 +284,7 @@ func (p *Panel) refuseProvider(c *fiber.Ctx, f *form, v tenancy.Provider, cause 
 	m := p.providerForm(c, v)
 	keepProvider(f, &m)
 	m.Errors, m.Error = fieldErrors(at(c).Say, cause)
-	if text, taken := m.Errors["slug"]; taken { // made from the name, and taken a moment ago
+	if text, taken := m.Errors["slug"]; taken && m.Errors["name"] == "" { // made from the name, and taken a moment ago
 		m.Errors["name"] = text
 	}
 	for name := range m.Errors {

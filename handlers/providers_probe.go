@@ -54,6 +54,7 @@ func (p *Panel) testForm(c *fiber.Ctx, v tenancy.Provider) error {
 		Slug: "x", Name: "x", Kind: tenancy.ProviderKind(f.Text("kind")), BaseURL: f.Text("base_url"), APIVersion: f.Text("api_version"),
 		Limits: tenancy.DefaultProviderLimits(), // what a test does not need must not stop it
 	}
+	checkCredential(f)
 	typed := v
 	typed.Kind, typed.BaseURL, typed.APIVersion = d.Kind, strings.TrimRight(d.BaseURL, "/"), d.APIVersion
 	switch key := f.Text("credential"); {

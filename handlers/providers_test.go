@@ -22,7 +22,7 @@ func providerForm(address string) url.Values {
 	return url.Values{
 		"preset": {"groq"}, "name": {"Groq"}, "kind": {"compatible"}, "base_url": {address}, "credential": {credential}, "active": {"on"},
 		"connect": {"10"}, "first_byte": {"300"}, "idle": {"120"}, "total": {"600"}, "retries": {"2"}, "hedge": {""},
-		"max_parallel": {""}, "max_waiting": {"200"}, "max_wait": {"10"}, "breaker_failure_percent": {"50"}, "breaker_min_calls": {"20"},
+		"max_parallel": {""}, "max_waiting": {"200"}, "max_wait": {"10"}, "breaker_failure_percent": {"50"}, "breaker_min_calls": {"5"},
 		"breaker_window": {"30"}, "breaker_slow": {"60"}, "breaker_open": {"15"},
 	}
 }
@@ -136,6 +136,40 @@ func TestEditingAProviderKeepsItsKeyUntilAnotherIsTyped(t *testing.T) {
 	}
 }
 
+func TestAKeyThatNoHeaderCarriesIsRefusedBesideItsField(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Manager)
+	address, seen := modelHouse(t, "a")
+	v := b.otherHouse(address)
+	wrong := text("providers.error.credential")
+	for _, key := range []string{"sk-…aB3x", "sk-um dois", "sk-chavé", "sk-a\tb", "sk-\x7f"} {
+		form := with(providerForm(address), "credential", key, "name", "Outra")
+		b.post("/providers", form).status(http.StatusUnprocessableEntity).has(wrong).lacks(key)
+		b.post(providerPath(v.ID), form).status(http.StatusUnprocessableEntity).has(wrong)
+		b.post("/providers/test", form).has(wrong)
+		b.post(providerPath(v.ID)+"/test", form).has(wrong)
+	}
+	if list, err := s.store.Providers(context.Background()); err != nil || len(list) != 2 || len(*seen) != 0 {
+		t.Fatal("a key that cannot be sent was kept or used", err)
+	}
+}
+
+func TestCodesOfLongNamesStayApart(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Manager)
+	b.get("/providers/new?preset=other")
+	name := strings.Repeat("casa ", 16) // 80 characters with the last space, 79 without
+	for _, slug := range []string{strings.Repeat("casa-", 11) + "casa", strings.Repeat("casa-", 11) + "cas-2", strings.Repeat("casa-", 11) + "cas-3"} {
+		b.post("/providers", with(providerForm("https://casa.example/v1"), "name", name)).status(http.StatusSeeOther)
+		if _, err := s.store.ProviderBySlug(context.Background(), slug); err != nil {
+			t.Fatal(slug, err)
+		}
+	}
+	b.get("/providers/new?preset=other")
+	b.post("/providers", with(providerForm("https://casa.example/v1"), "name", strings.Repeat("n", 81))).status(http.StatusUnprocessableEntity).
+		has(text("error.too_long", "max", 80)).lacks(text("error.slug", "value", strings.Repeat("n", 60)))
+}
+
 // Whoever may edit a provider but does not know its key must not have it sent to a server of their own.
 func TestAStoredKeyGoesToNoOtherServer(t *testing.T) {
 	s := newSite(t)
@@ -210,15 +244,19 @@ func TestAProviderIsDeletedOnceNoRouteLeadsToIt(t *testing.T) {
 	must(t, err)
 	path := providerPath(v.ID)
 	b.get(path).has(text("providers.delete_routed", "n", 1, "models", "llama-4")).lacks("delete-provider")
-	b.post(path+"/delete", nil).status(http.StatusConflict).has(text("providers.error.in_use"))
+	named := url.Values{"confirm": {"Groq"}}
+	b.post(path+"/delete", named).status(http.StatusConflict).has(text("providers.error.in_use"))
 	_, err = s.db.Exec(`DELETE FROM model_routes WHERE provider_id = $1`, v.ID)
 	must(t, err)
 	b.get(path).has("delete-provider", text("providers.lost.credential"))
-	b.post(path+"/delete", url.Values{"confirm": {"Groq"}}).leadsTo("/providers")
+	for _, typed := range []string{"", "groq", "OpenAI"} {
+		b.post(path+"/delete", url.Values{"confirm": {typed}}).status(http.StatusUnprocessableEntity).has(text("providers.error.not_confirmed"))
+	}
+	b.post(path+"/delete", named).leadsTo("/providers")
 	b.get(path).status(http.StatusNotFound)
 	own := providerPath(s.comesWith(t).ID)
 	b.get(own).lacks("delete-provider")
-	b.post(own+"/delete", nil).status(http.StatusConflict)
+	b.post(own+"/delete", url.Values{"confirm": {"OpenAI"}}).status(http.StatusConflict)
 }
 
 func TestTheProviderFromTheEnvironmentSaysWhatItTakesFromThere(t *testing.T) {
@@ -232,7 +270,7 @@ func TestTheProviderFromTheEnvironmentSaysWhatItTakesFromThere(t *testing.T) {
 	b.get(path+"/edit").has(text("providers.environment_lead"), text("providers.help.credential_environment")).lacks("sk-da-variavel")
 	s.environment.key = ""
 	b.get(path).has(text("providers.state.keyless"), text("providers.credential.none"))
-	b.post(path, with(providerForm(""), "name", "OpenAI", "kind", "openai", "credential", "sk-própria-do-painel-9zZ9")).leadsTo(path)
+	b.post(path, with(providerForm(""), "name", "OpenAI", "kind", "openai", "credential", "sk-propria-do-painel-9zZ9")).leadsTo(path)
 	b.get(path).has(text("providers.state.connected"), text("providers.credential.own", "hint", "…9zZ9"), "https://api.openai.com/v1")
 }
 

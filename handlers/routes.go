@@ -13,7 +13,7 @@ func (p *Panel) Register(app *fiber.App) {
 	app.Get(static.Prefix+"*", static.Handler)
 	p.health(app)
 
-	app.Use(p.observe, p.secureHeaders, p.identify, p.checkCSRF)
+	app.Use(p.observe, p.secureHeaders, p.identify, p.wellFormed, p.checkCSRF)
 	p.setup(app)
 	p.auth(app)
 	p.preferences(app)

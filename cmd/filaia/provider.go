@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 
 	"github.com/fila-ia/filaia/internal/config"
 	"github.com/fila-ia/filaia/internal/fault"
@@ -129,8 +128,8 @@ func credentialFrom(w world, fromStdin bool) (string, error) {
 	if credential == "" {
 		return "", errors.New("--key-stdin: nothing came on standard input; pipe the credential in")
 	}
-	if strings.ContainsFunc(credential, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }) {
-		return "", errors.New("--key-stdin: a credential is one word of letters, digits and signs")
+	if !tenancy.ValidCredential(credential) {
+		return "", errors.New("--key-stdin: a credential is one word of letters, digits and signs; pipe the whole key in, without an ellipsis")
 	}
 	return credential, nil
 }

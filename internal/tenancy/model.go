@@ -68,13 +68,25 @@ type ModelDraft struct {
 var modelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)
 
 // ValidModelName tells whether a model can be called so.
-func ValidModelName(name string) bool { return modelPattern.MatchString(name) && len(name) <= 200 }
+func ValidModelName(name string) bool {
+	return modelPattern.MatchString(name) && len(name) <= 200 && !reservedModelName(name)
+}
+
+// reservedModelName tells whether the panel has a page of its own where the model's would be.
+func reservedModelName(name string) bool {
+	switch strings.ToLower(name) {
+	case "new", "rate", "preview":
+		return true
+	}
+	return false
+}
 
 // Validate tells every rejected field at once. A model may have no route yet: then its calls are refused as unavailable.
 func (d *ModelDraft) Validate() error {
 	d.Name, d.OwnedBy = strings.TrimSpace(d.Name), strings.TrimSpace(d.OwnedBy)
 	var f fault.Form
-	f.Check(ValidModelName(d.Name), "name", "models.error.name", "value", d.Name)
+	f.Check(!reservedModelName(d.Name), "name", "models.error.name_reserved", "value", d.Name)
+	f.Check(ValidModelName(d.Name) || reservedModelName(d.Name), "name", "models.error.name", "value", d.Name)
 	f.Check(len(d.OwnedBy) <= 80, "owned_by", "error.too_long", "max", 80)
 	const maxOutput = 1 << 31
 	f.Check(d.MaxOutputTokens >= 1 && d.MaxOutputTokens <= maxOutput, "max_output_tokens", "error.range", "min", 1, "max", maxOutput)

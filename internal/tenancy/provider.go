@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func DefaultProviderLimits() ProviderLimits {
 	return ProviderLimits{
 		Connect: 10 * time.Second, FirstByte: 5 * time.Minute, Idle: 2 * time.Minute, Total: 10 * time.Minute,
 		Retries: 2, MaxWaiting: 200, MaxWait: 10 * time.Second,
-		BreakerFailurePercent: 50, BreakerMinCalls: 20, BreakerWindow: 30 * time.Second, BreakerSlow: time.Minute, BreakerOpen: 15 * time.Second,
+		BreakerFailurePercent: 50, BreakerMinCalls: 5, BreakerWindow: 30 * time.Second, BreakerSlow: time.Minute, BreakerOpen: 15 * time.Second,
 	}
 }
 
@@ -81,6 +82,11 @@ type ProviderDraft struct {
 // CredentialContext is what a provider's credential is sealed to: at another provider it does not open.
 func CredentialContext(slug string) string { return "provider:" + slug }
 
+// ValidCredential tells whether an HTTP header can carry the key: printable ASCII without spaces.
+func ValidCredential(key string) bool {
+	return key != "" && len(key) <= 4096 && !strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // Validate normalises the draft and tells every rejected field at once. fromEnvironment allows an empty address.
 func (d *ProviderDraft) Validate(fromEnvironment bool) error {
 	d.Slug, d.Name, d.APIVersion = strings.TrimSpace(d.Slug), strings.TrimSpace(d.Name), strings.TrimSpace(d.APIVersion)
@@ -92,6 +98,7 @@ func (d *ProviderDraft) Validate(fromEnvironment bool) error {
 	f.Check(d.Kind == OpenAIProvider || d.Kind == AzureProvider || d.Kind == CompatibleProvider, "kind", "error.choice",
 		"value", string(d.Kind), "accepted", "openai, azure, compatible")
 	f.Check(fromEnvironment && d.BaseURL == "" || validAddress(d.BaseURL), "base_url", "providers.error.base_url", "value", d.BaseURL)
+	f.Check(!ofTheMachine(d.BaseURL), "base_url", "providers.error.machine_address", "value", d.BaseURL)
 	f.Check(len(d.APIVersion) <= 40 && !strings.ContainsAny(d.APIVersion, " &?/#"), "api_version", "providers.error.api_version", "value", d.APIVersion)
 	d.Limits.check(&f)
 	return f.Err()
@@ -102,6 +109,27 @@ func validAddress(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && u.RawQuery == "" && u.Fragment == "" &&
 		len(text) <= 300
+}
+
+// ofTheMachine tells whether an address leads, as written, to where clouds keep the credentials of their machines: a
+// link-local address or the metadata service. Private addresses stay allowed: models run there.
+func ofTheMachine(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	host := strings.ToLower(strings.TrimRight(u.Hostname(), "."))
+	switch host {
+	case "metadata", "metadata.goog", "metadata.google.internal", "instance-data", "100.100.100.200", "fd00:ec2::254":
+		return true
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		ip = ip.Unmap().WithZone("")
+		return ip.IsLinkLocalUnicast() || ip == netip.MustParseAddr("fd00:ec2::254")
+	}
+	// 2852039166, 0xa9fea9fe and 169.254.43518 are addresses to some resolvers.
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return last != "" && (strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "")
 }
 
 func (l ProviderLimits) check(f *fault.Form) {

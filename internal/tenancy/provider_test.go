@@ -39,9 +39,41 @@ func TestProviderDraftsTellEveryRejectedField(t *testing.T) {
 			t.Errorf("%s: rejected %v, want %v", name, got, c.want)
 		}
 	}
+	for address, fine := range map[string]bool{
+		"http://169.254.169.254/latest": false, "http://[fe80::1%25eth0]/v1": false, "http://[::ffff:169.254.0.1]:80": false,
+		"https://Metadata.Google.internal./v1": false, "http://2852039166": false, "http://0xA9FEA9FE/": false, "http://169.254.43518": false,
+		"http://10.0.0.5:8000/v1": true, "http://127.0.0.1:11434/v1": true, "http://[::1]:8000": true, "http://192.168.0.9": true,
+		"http://vllm.interno:8000/v1": true, "http://gpu-01/v1": true, "https://169.254.example.com": true,
+	} {
+		d := good()
+		d.BaseURL = address
+		if err := d.Validate(false); (err == nil) != fine {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
 	empty := good()
 	empty.BaseURL = ""
 	if err := empty.Validate(true); err != nil {
 		t.Errorf("from the environment: %v", err)
+	}
+}
+
+func TestACredentialIsWhatAHeaderCarries(t *testing.T) {
+	for key, fine := range map[string]bool{
+		"sk-proj-abc_DEF.123": true, "~!": true, "": false, "sk-…aB3x": false, "sk a": false, "sk\nx": false, "sk\x00": false, "chavé": false, "a\x7f": false,
+		strings.Repeat("k", 4097): false,
+	} {
+		if ValidCredential(key) != fine {
+			t.Errorf("%.20q: %v", key, !fine)
+		}
+	}
+}
+
+func TestModelsAreNotNamedAsThePanelsPages(t *testing.T) {
+	for name, fine := range map[string]bool{"new": false, "New": false, "RATE": false, "preview": false, "newer": true, "o1-preview": true, "acme/new": true} {
+		d := ModelDraft{Name: name, MaxOutputTokens: 1}
+		if ValidModelName(name) != fine || (d.Validate() == nil) != fine {
+			t.Errorf("%s: %v, %v", name, ValidModelName(name), d.Validate())
+		}
 	}
 }
