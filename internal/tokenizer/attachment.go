@@ -19,6 +19,8 @@ const (
 	fileAllowance = 128_000
 	// webSearchAllowance is allowed for what a search finds: the block that OpenAI charges for one with its small models.
 	webSearchAllowance = 8_000
+	// maxToolCalls is how many calls of the provider's own tools are allowed for where the caller permits more.
+	maxToolCalls = 8
 	// base64PerAudioToken is a low estimate of the base64 bytes behind one audio token: 100 ms of an 8 kbit/s MP3
 	// are 100 bytes, or 133 in base64.
 	base64PerAudioToken = 64
@@ -105,4 +107,16 @@ func audioAllowance(n int) int {
 // filesAllowance returns what n files of one call are allowed.
 func filesAllowance(model string, n int) int {
 	return min(n*fileAllowance, costsOf(model).window)
+}
+
+// hostedAllowance returns what the provider's own tools are allowed to put into a call: a block for each call of one. The
+// caller's limit of them is for all tools together; where there is none, each tool is allowed one.
+func hostedAllowance(model string, tools, calls int) int {
+	if tools == 0 {
+		return 0
+	}
+	if calls == 0 {
+		calls = tools
+	}
+	return min(min(calls, maxToolCalls)*webSearchAllowance, costsOf(model).window)
 }

@@ -57,6 +57,8 @@ type prompt struct {
 	count func(string) int
 	total int
 	files int
+	// hosted are the tools that the provider runs itself.
+	hosted int
 }
 
 // promptTokens walks a request.

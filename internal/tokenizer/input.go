@@ -19,7 +19,7 @@ func UpperBoundResponses(body []byte) int {
 // steersResponses tells the fields that are not shown to the model.
 func steersResponses(field string) bool {
 	switch field {
-	case "background", "include", "max_output_tokens", "max_tool_calls", "previous_response_id", "reasoning", "truncation", "tool_choice":
+	case "background", "include", "max_output_tokens", "previous_response_id", "reasoning", "truncation", "tool_choice":
 		return true
 	}
 	return costsNothing(field)
@@ -27,9 +27,12 @@ func steersResponses(field string) bool {
 
 func responsesTokens(request gjson.Result, model string, count func(string) int) int {
 	p := &prompt{model: model, count: count, total: tokensPerReply}
+	calls := 0
 	if request.IsObject() {
 		request.ForEach(func(key, value gjson.Result) bool {
 			switch {
+			case key.Str == "max_tool_calls":
+				calls = max(calls, int(min(value.Int(), maxToolCalls)))
 			case steersResponses(key.Str) || value.Raw == "null":
 			case key.Str == "input" && value.IsArray():
 				value.ForEach(func(_, item gjson.Result) bool {
@@ -38,6 +41,7 @@ func responsesTokens(request gjson.Result, model string, count func(string) int)
 				})
 			case key.Str == "tools":
 				p.total += tokensPerToolList + p.count(value.Raw)
+				p.addHosted(value)
 			default: // instructions, a plain input, text formats, and what is not known yet
 				p.total += tokensPerMessage + p.count("user") // becomes a message of somebody
 				p.addText(value)
@@ -45,7 +49,36 @@ func responsesTokens(request gjson.Result, model string, count func(string) int)
 			return true
 		})
 	}
-	return p.total + filesAllowance(model, p.files)
+	return p.total + hostedAllowance(model, p.hosted, calls) + filesAllowance(model, p.files)
+}
+
+// addHosted counts the tools of a list that the provider runs itself, and whose findings it puts before the model: all
+// but those that are known to be run by the caller.
+func (p *prompt) addHosted(tools gjson.Result) {
+	tools.ForEach(func(_, tool gjson.Result) bool {
+		hosted := false
+		tool.ForEach(func(key, value gjson.Result) bool {
+			switch {
+			case key.Str == "type" && value.Str != "":
+				hosted = hosted || !runByCaller(value.Str)
+			case key.Str == "tools": // of a namespace
+				p.addHosted(value)
+			}
+			return true
+		})
+		if hosted {
+			p.hosted++
+		}
+		return true
+	})
+}
+
+func runByCaller(tool string) bool {
+	switch tool {
+	case "function", "custom", "namespace", "local_shell", "apply_patch":
+		return true
+	}
+	return false
 }
 
 // addItem counts one input item: a message, or the JSON of a call, its output or whatever else.
@@ -64,6 +97,9 @@ func (p *prompt) addItem(item gjson.Result) {
 			})
 		case value.Type == gjson.String || value.IsObject() || value.IsArray():
 			p.addText(value)
+			if key.Str == "tools" { // of an item that brings some
+				p.addHosted(value)
+			}
 		}
 		return true
 	})
