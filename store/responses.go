@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
@@ -35,10 +36,11 @@ func (t *tx) insertResponses(ctx context.Context, events []usage.Event) error {
 	}
 	slices.SortFunc(stored, func(a, b *usage.Event) int { return strings.Compare(a.Object, b.Object) })
 	const insert = `INSERT INTO responses (id, tenant_id, provider, model, tokens, created_at)
-		SELECT r.id, t.id, r.provider, r.model, r.tokens, timestamptz 'epoch' + r.at * interval '1 microsecond'
+		SELECT DISTINCT ON (r.id) r.id, t.id, r.provider, r.model, r.tokens, timestamptz 'epoch' + r.at * interval '1 microsecond'
 		FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS r (id, tenant, provider, model, tokens, at)
 		JOIN tenants t ON t.id = r.tenant
-		ORDER BY r.id ON CONFLICT DO NOTHING`
+		ORDER BY r.id, r.at
+		ON CONFLICT (id) DO UPDATE SET tokens = excluded.tokens WHERE responses.tenant_id = excluded.tenant_id`
 	type event = *usage.Event
 	_, err := t.ExecContext(ctx, insert,
 		texts(stored, func(e *event) string { return (*e).Object }),
@@ -49,6 +51,20 @@ func (t *tx) insertResponses(ctx context.Context, events []usage.Event) error {
 		ints(stored, func(e *event) int64 { return (*e).CreatedAt.UnixMicro() }))
 	if err != nil {
 		return fmt.Errorf("insert responses: %w", err)
+	}
+	return nil
+}
+
+// KeepResponse notes whose a response is that is still being made, until its call is committed. What is known of it
+// already stays, and an id too long to be kept is left out.
+func (s *Store) KeepResponse(ctx context.Context, r tenancy.StoredResponse) error {
+	if len(r.ID) > maxResponseID || askable(r.ID) == "" {
+		return nil
+	}
+	const insert = `INSERT INTO responses (id, tenant_id, provider, model, tokens, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`
+	if _, err := s.db.ExecContext(ctx, insert, r.ID, r.TenantID, r.Provider, r.Model, r.Tokens, s.now().UTC()); err != nil {
+		return fmt.Errorf("keep a response of tenant %d: %w", r.TenantID, err)
 	}
 	return nil
 }

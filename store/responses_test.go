@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
@@ -96,4 +97,36 @@ func TestSweepResponsesKeepsTheLastSixtyDays(t *testing.T) {
 	if _, _, _, err := s.ResponseOwner(ctx, s.tenant.ID, "resp_young"); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAResponseUnderWayIsKeptUntilItsCallIsCommitted(t *testing.T) {
+	own := openShop(t, charging(1000, 1000))
+	other := secondShop(t, own, "Outra")
+	ctx := context.Background()
+	keep := func(s *shop, id string, tokens int64) {
+		t.Helper()
+		r := tenancy.StoredResponse{ID: id, TenantID: s.tenant.ID, Provider: "azure-br", Model: "gpt-4.1-nano", Tokens: tokens}
+		if err := own.KeepResponse(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	has := func(want int64) {
+		t.Helper()
+		provider, model, tokens, err := own.ResponseOwner(ctx, own.tenant.ID, "resp_a")
+		if err != nil || provider != "azure-br" || model != "gpt-4.1-nano" || tokens != want {
+			t.Errorf("%q %q %d %v, want %d tokens", provider, model, tokens, err, want)
+		}
+	}
+	keep(own, "resp_a", 700)
+	keep(own, "resp_a", 1)
+	keep(other, "resp_a", 1)
+	has(700)
+	other.commit(t, other.stores("resp_a"))
+	has(700)
+	own.commit(t, own.stores("resp_a"), own.stores("resp_a"))
+	has(15)
+	keep(own, "resp_a", 700)
+	has(15)
+	keep(own, strings.Repeat("r", 501), 1)
+	keep(own, "resp_\x00", 1)
 }
