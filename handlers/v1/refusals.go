@@ -42,8 +42,9 @@ func (a *API) tellWhy(r *request, err error, p *problem) {
 	case p.retry > 0:
 		row.ResetsAt = row.At.Add(p.retry)
 	}
-	a.gate.Refusals.Add(row)
-	p.message += " Details: " + a.portal + r.line.id
+	if a.gate.Refusals.Add(row) {
+		p.message += " Details: " + a.portal + r.line.id
+	}
 }
 
 // nameOnly gives a model's name to be kept, and nothing where it may be a prompt or a key that was put in its place.

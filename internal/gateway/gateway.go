@@ -87,7 +87,8 @@ type Gateway struct {
 
 // Refusals keeps why calls were refused.
 type Refusals interface {
-	Add(r tenancy.Refusal)
+	// Add tells whether it is kept: of too many in a short time, some are not.
+	Add(r tenancy.Refusal) bool
 	// Find gives one of a tenant's, or fault.NotFound.
 	Find(ctx context.Context, tenantID int64, id uuid.UUID) (tenancy.Refusal, error)
 }

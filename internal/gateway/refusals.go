@@ -27,11 +27,13 @@ type RefusalBook struct {
 	mu      sync.Mutex
 	waiting []tenancy.Refusal // not written yet, the oldest first
 	lost    int64
+	minute  map[int64]int // refusals in this minute, by tenant
+	spared  int64         // of them, beyond what is kept
 }
 
 // NewRefusalBook makes an empty book; Run writes it.
 func NewRefusalBook(store RefusalStore, log *slog.Logger) *RefusalBook {
-	return &RefusalBook{store: store, log: log}
+	return &RefusalBook{store: store, log: log, minute: map[int64]int{}}
 }
 
 const (
@@ -39,17 +41,39 @@ const (
 	refusalBatch  = 2_000
 	refusalsEvery = 100 * time.Millisecond
 	refusalsTime  = 5 * time.Second
+
+	// refusalsKept is how many of a tenant's are kept in a minute: enough to see why, and a loop that is refused without end
+	// must not fill the database.
+	refusalsKept = 600
 )
 
-// Add notes a refusal. It does not wait for the database.
-func (b *RefusalBook) Add(r tenancy.Refusal) {
+// Add notes a refusal, without waiting for the database; false: this minute has had enough of the tenant's.
+func (b *RefusalBook) Add(r tenancy.Refusal) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.minute[r.TenantID] == refusalsKept {
+		b.spared++
+		return false
+	}
+	b.minute[r.TenantID]++
 	if len(b.waiting) >= maxRefusals {
 		b.waiting = slices.Clone(b.waiting[refusalBatch:]) // what is being written stays as it is
 		b.lost += refusalBatch
 	}
 	b.waiting = append(b.waiting, r)
+	return true
+}
+
+// nextMinute counts anew, and tells of those that were not kept.
+func (b *RefusalBook) nextMinute() {
+	b.mu.Lock()
+	spared := b.spared
+	b.spared = 0
+	clear(b.minute)
+	b.mu.Unlock()
+	if spared > 0 {
+		b.log.Warn("refusals were not kept: some tenants had too many in a minute", "count", spared, "kept_per_tenant", refusalsKept)
+	}
 }
 
 // Find gives one of a tenant's refusals.
@@ -69,11 +93,16 @@ func (b *RefusalBook) Find(ctx context.Context, tenantID int64, id uuid.UUID) (t
 func (b *RefusalBook) Run(ctx context.Context) error {
 	tick := time.NewTicker(refusalsEvery)
 	defer tick.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			b.write(context.WithoutCancel(ctx))
+			b.nextMinute()
 			return nil
+		case <-minute.C:
+			b.nextMinute()
 		case <-tick.C:
 			b.write(ctx)
 		}
