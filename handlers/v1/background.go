@@ -88,11 +88,10 @@ func (a *API) background(r *request, call *gateway.Call, m meter, answer wholeAn
 // written before that.
 func (a *API) follow(l *line, call *gateway.Call, m meter, o gateway.Outcome) {
 	l.begun, l.call = *call.Event(), nil
-	call.Stored(m.object)
+	call.Keep(m.object)
 	m.pending = true
-	stored := gateway.StoredResponse{ID: m.object, TenantID: call.Event().TenantID, Provider: call.Event().Provider}
 	a.polls.run(m.object, func(life context.Context) {
-		m = a.poll(life, stored, m)
+		m = a.poll(life, call, m)
 		o.Object = m.object
 		o.Tokens, o.Estimated = m.used()
 		if m.failed || m.pending {
@@ -104,50 +103,94 @@ func (a *API) follow(l *line, call *gateway.Call, m meter, o gateway.Outcome) {
 	})
 }
 
-// poll looks at a response until it has ended.
-func (a *API) poll(life context.Context, stored gateway.StoredResponse, m meter) meter {
+// name makes a stream's response known as soon as its provider has named it: it may be asked for, and cancelled, while it
+// streams.
+func (s *relay) name() {
+	if s.named || s.meter.object == "" {
+		return
+	}
+	s.named = true
+	if s.body.background {
+		s.call.Keep(s.meter.object)
+	} else {
+		s.call.Stored(s.meter.object)
+	}
+}
+
+// poll looks at a response until it has ended, or its provider has said nothing of it for too long.
+func (a *API) poll(life context.Context, call *gateway.Call, m meter) meter {
 	deadline := time.Now().Add(lastPoll)
-	for pause := firstPoll; ; pause = min(2*pause, slowestPoll) {
-		timer := time.NewTimer(pause)
+	for p := (pace{pause: firstPoll}); ; {
+		timer := time.NewTimer(p.pause)
 		select {
 		case <-timer.C:
 		case <-life.Done():
 			timer.Stop()
-			return a.cutShort(stored, m)
+			return a.cutShort(call, m)
 		}
-		if m = a.look(stored, m, fiber.MethodGet, ""); !m.pending || time.Now().After(deadline) {
+		told := false
+		if m, told = a.look(call, m, fiber.MethodGet, ""); !m.pending || time.Now().After(deadline) {
+			return m
+		}
+		if !p.next(told) {
+			a.log.Warn("a response made in the background is given up: its provider does not tell of it", "id", call.Event().RequestID)
 			return m
 		}
 	}
 }
 
+// pace is how often a response is looked at.
+type pace struct {
+	pause  time.Duration
+	failed int // looks in a row
+}
+
+// A provider that tells nothing is asked less and less, for about an hour: longer than most outages.
+const (
+	mostFailures = 20
+	slowestTry   = 5 * time.Minute
+)
+
+// next sets the pause after a look; false: there was the last one.
+func (p *pace) next(told bool) bool {
+	if told {
+		p.pause, p.failed = min(2*p.pause, slowestPoll), 0
+		return true
+	}
+	p.pause, p.failed = min(2*p.pause, slowestTry), p.failed+1
+	return p.failed < mostFailures
+}
+
 // cutShort cancels a response that has not ended, so that it can be counted.
-func (a *API) cutShort(stored gateway.StoredResponse, m meter) meter {
+func (a *API) cutShort(call *gateway.Call, m meter) meter {
 	for _, step := range [][2]string{{fiber.MethodGet, ""}, {fiber.MethodPost, "/cancel"}, {fiber.MethodGet, ""}} {
-		if m = a.look(stored, m, step[0], step[1]); !m.pending {
+		if m, _ = a.look(call, m, step[0], step[1]); !m.pending {
 			break
 		}
 	}
 	return m
 }
 
-func (a *API) look(stored gateway.StoredResponse, m meter, method, below string) meter {
-	answer, err := a.gate.SendAbout(context.Background(), stored, &gateway.Message{Method: method, Path: responsePath(stored.ID, below)})
+// look asks for a response; false: its provider tells nothing of it.
+func (a *API) look(call *gateway.Call, m meter, method, below string) (meter, bool) {
+	answer, err := call.Ask(context.Background(), &gateway.Message{Method: method, Path: responsePath(m.object, below)})
 	if err != nil {
-		return m
+		return m, false
 	}
 	defer answer.Release()
-	switch {
-	case answer.Status() == fiber.StatusOK:
+	switch answer.Status() {
+	case fiber.StatusOK:
 		seen := newMeter(m.body)
 		seen.whole(answer.Body())
-		seen.object = stored.ID
+		seen.object = m.object
 		if seen.reported || len(seen.text) >= len(m.text) {
-			return seen
+			return seen, true
 		}
 		m.pending, m.failed = seen.pending, seen.failed // what a stream delivered is more than it shows
-	case answer.Status() == fiber.StatusNotFound: // deleted meanwhile
+		return m, true
+	case fiber.StatusNotFound: // deleted meanwhile
 		m.pending = false
+		return m, true
 	}
-	return m
+	return m, false
 }

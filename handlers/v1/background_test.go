@@ -223,3 +223,92 @@ func (s *site) leaveAfter(path, contentType, body, word string) {
 		}
 	}
 }
+
+func TestWhatIsMadeByAProviderThatWasSwitchedOffIsBilled(t *testing.T) {
+	for name, change := range map[string]string{
+		"switched off": `UPDATE providers SET active = false`,
+		"deleted":      `DELETE FROM providers`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, roomy(), openaitest.Options{BackgroundStep: 300 * time.Millisecond})
+			s.provider.Next(openaitest.Behaviour{Usage: &openaitest.Usage{PromptTokens: 100, CompletionTokens: 50}})
+			s.begin("")
+			s.exec(`DELETE FROM model_routes WHERE $1`, name == "deleted")
+			s.exec(change)
+			s.reload()
+			if r := s.records(1)[0]; r.Status != "ok" || r.In != 100 || r.Out != 50 || r.Estimated {
+				t.Errorf("%+v", r)
+			}
+			s.unheld()
+		})
+	}
+}
+
+func TestAResponseInTheBackgroundIsReachedAtAnotherReplica(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{BackgroundStep: time.Hour})
+	id := s.begin(`"max_output_tokens":90,`)
+	own := s.api
+	s.serveAgain()
+	if a := s.do(http.MethodGet, "/responses/"+id, s.key, ""); a.status != 200 || gjson.Get(a.body, "status").Str != "queued" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	seen(t, s.do(http.MethodGet, "/responses/"+id, s.neighbour(), ""), 404, "invalid_request_error", "", "")
+	tokens := func() (n int64) {
+		s.must(s.store.DB().QueryRow(`SELECT tokens FROM responses WHERE id = $1`, id).Scan(&n))
+		return n
+	}
+	if n := tokens(); n < 90 {
+		t.Errorf("while it is made, whoever continues it needs not hold more than %d tokens", n)
+	}
+	if a := s.do(http.MethodPost, "/responses/"+id+"/cancel", s.key, ""); gjson.Get(a.body, "status").Str != "cancelled" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	own.Close()
+	r := s.records(1)[0]
+	if n := tokens(); n != r.In+r.Out {
+		t.Errorf("%d tokens are known of %+v", n, r)
+	}
+}
+
+func TestAResponseIsReachedWhileItStreams(t *testing.T) {
+	for name, other := range map[string]bool{"at this replica": false, "at another": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, roomy(), openaitest.Options{})
+			s.provider.Next(openaitest.Behaviour{Pause: 100 * time.Millisecond, Text: strings.Repeat("oi ", 30)})
+			req, err := http.NewRequest(http.MethodPost, s.url+"/responses", strings.NewReader(responseBody(inBackground+`"stream":true,`)))
+			s.must(err)
+			req.Header.Set("Authorization", "Bearer "+s.key)
+			res, err := http.DefaultClient.Do(req)
+			s.must(err)
+			defer res.Body.Close()
+			id := ""
+			for lines := bufio.NewScanner(res.Body); id == "" && lines.Scan(); {
+				id = gjson.Get(strings.TrimPrefix(lines.Text(), "data: "), "response.id").Str
+			}
+			if other {
+				s.serveAgain()
+			}
+			if a := s.do(http.MethodPost, "/responses/"+id+"/cancel", s.key, ""); a.status != 200 {
+				t.Errorf("%q: %d %s", id, a.status, a.body)
+			}
+		})
+	}
+}
+
+func TestTheOnlyParallelCallCanBeAskedForAndCancelled(t *testing.T) {
+	terms := roomy()
+	terms.ParallelCalls, terms.RequestsPerMinute = 1, 100
+	s := newSite(t, terms, openaitest.Options{BackgroundStep: time.Hour})
+	id := s.begin("")
+	if a := s.post(chatBody("")); a.status != 429 {
+		t.Errorf("a second call: %d %s", a.status, a.body)
+	}
+	for _, c := range [][2]string{{http.MethodGet, ""}, {http.MethodGet, "/input_items"}, {http.MethodPost, "/cancel"}} {
+		if a := s.do(c[0], "/responses/"+id+c[1], s.key, ""); a.status != 200 {
+			t.Errorf("%s %s: %d %s", c[0], c[1], a.status, a.body)
+		}
+	}
+	if a := s.post(chatBody("")); a.status != 200 {
+		t.Errorf("after it ended: %d %s", a.status, a.body)
+	}
+}

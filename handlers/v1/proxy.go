@@ -25,18 +25,10 @@ func (a *API) proxy(w *wire) func(*fiber.Ctx, *request) error {
 			return err
 		}
 		r.model = b.model
-		if b.previous != "" {
-			// Somebody else's answer must not be continued, and its tokens are put in again.
-			stored, err := a.ownResponse(c.UserContext(), r.caller, b.previous)
-			if err != nil {
-				return noPrevious(err)
-			}
-			b.before = stored.Tokens
-		}
 		call, standing, err := a.gate.Admit(c.UserContext(), r.id, r.caller, a.claim(r, b))
 		setStanding(&r.Response.Header, standing)
 		if err != nil {
-			return err
+			return noPrevious(b, err)
 		}
 		r.line.call = call
 		if b.stream || w.endpoint == "audio.speech" {
@@ -49,9 +41,10 @@ func (a *API) proxy(w *wire) func(*fiber.Ctx, *request) error {
 // claim tells the policy what it needs to know of a call.
 func (a *API) claim(r *request, b *body) gateway.Request {
 	w := b.wire
+	alone := once(func() int64 { return w.bound(b) - b.before }) // what is continued may be found later
 	claim := gateway.Request{
 		Endpoint: w.endpoint, Model: b.model, Stream: b.stream, ByRequest: w.byRequest,
-		InputBound: once(func() int64 { return w.bound(b) }), ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
+		InputBound: func() int64 { return alone() + b.before }, ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
 	}
 	if w.output != nil && b.maxOutput == 0 {
 		most := int64(math.MaxInt64)
@@ -59,6 +52,9 @@ func (a *API) claim(r *request, b *body) gateway.Request {
 			most = model.MaxOutputTokens
 		}
 		claim.OutputBound = w.output(b, most)
+	}
+	if b.previous != "" {
+		claim.Previous = a.previous(r, b)
 	}
 	if r.caller.Cached() && b.boundary == "" {
 		claim.Question = a.gate.Ask(r.caller, w.endpoint, b.raw, wishes(string(r.Request.Header.Peek(fiber.HeaderCacheControl))), w.forms)

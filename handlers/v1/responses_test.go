@@ -11,6 +11,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/gateway"
 	"github.com/fila-ia/filaia/internal/openaitest"
 )
 
@@ -274,6 +275,8 @@ func (amnesia) ResponseOwner(context.Context, int64, string) (provider, model st
 	return "", "", 0, fault.New(fault.NotFound, "problem.no_page")
 }
 
+func (amnesia) KeepResponse(context.Context, gateway.StoredResponse) error { return nil }
+
 func (amnesia) ForgetResponse(context.Context, int64, string) error { return nil }
 
 // TestAnIDIsRememberedAfterItsAnswerIsGone: the memory that an answer was read from is used again for the next.
@@ -289,6 +292,101 @@ func TestAnIDIsRememberedAfterItsAnswerIsGone(t *testing.T) {
 	for _, id := range ids {
 		if a := s.do(http.MethodGet, "/responses/"+id, s.key, ""); a.status != 200 || gjson.Get(a.body, "id").Str != id {
 			t.Errorf("%s: %d %s", id, a.status, a.body)
+		}
+	}
+}
+
+func TestAConversationGoesOnWhereItsLastTurnIsKept(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	other := s.second(openaitest.Options{})
+	s.retries(2)
+	s.provider.Next(openaitest.Behaviour{Status: 503, Header: map[string]string{"X-Should-Retry": "false"}})
+	id := gjson.Get(s.respond("").body, "id").Str
+	for range 2 { // the second time from the database
+		before := s.reached()
+		if a := s.respond(`"previous_response_id":"` + id + `",`); a.status != 200 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+		if s.reached() != before {
+			t.Error("a provider was asked that cannot know")
+		}
+		soon(t, "the response is in the database", func() bool {
+			_, _, _, err := s.store.ResponseOwner(context.Background(), s.tenant.ID, id)
+			return err == nil
+		})
+		s.serveAgain()
+	}
+	s.exec(`UPDATE providers SET active = false WHERE slug = 'reserva'`)
+	s.reload()
+	before, reserve := s.reached(), other.Stats().Requests
+	a := s.respond(`"previous_response_id":"` + id + `",`)
+	seen(t, a, 400, "invalid_request_error", "previous_response_not_found", "previous_response_id")
+	if !strings.Contains(a.body, "does not serve the model `gpt-4.1-nano` now") || s.reached() != before || other.Stats().Requests != reserve {
+		t.Errorf("%s", a.body)
+	}
+	s.unheld()
+}
+
+func TestIDsThatAreMadeUpAreWithinTheRates(t *testing.T) {
+	for name, ask := range map[string]func(s *site, n int) answer{
+		"continued": func(s *site, n int) answer { return s.respond(fmt.Sprintf(`"previous_response_id":"resp_%d",`, n)) },
+		"fetched": func(s *site, n int) answer {
+			return s.do(http.MethodGet, fmt.Sprintf("/responses/resp_%d", n), s.key, "")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			terms := roomy()
+			terms.RequestsPerMinute, terms.ParallelCalls = 1, 1
+			s := newSite(t, terms, openaitest.Options{})
+			unknown := 0
+			for n := range 5 {
+				if a := ask(s, n); a.status != 429 {
+					unknown++
+				} else if n == 0 || !strings.Contains(a.body, "requests per minute") {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			}
+			if unknown != 1 {
+				t.Errorf("%d were looked for within a limit of 1 a minute", unknown)
+			}
+		})
+	}
+}
+
+func TestADeleteThatIsRefusedChangesNothing(t *testing.T) {
+	terms := roomy()
+	terms.RequestsPerMinute = 1
+	s := newSite(t, terms, openaitest.Options{BackgroundStep: time.Hour})
+	id := s.begin("")
+	if a := s.do(http.MethodDelete, "/responses/"+id, s.key, ""); a.status != 429 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	req, err := http.NewRequest(http.MethodGet, s.provider.URL()+"/responses/"+id, nil)
+	s.must(err)
+	req.Header.Set("Authorization", "Bearer "+providerKey)
+	res, err := http.DefaultClient.Do(req)
+	s.must(err)
+	defer res.Body.Close()
+	if body := readAll(res); gjson.Get(body, "status").Str != "queued" {
+		t.Error(body)
+	}
+}
+
+func TestAStoredResponseIsNotStreamedHoweverThatIsAskedFor(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	id := gjson.Get(s.respond("").body, "id").Str
+	before := s.reached()
+	for _, q := range []string{"stream=true", "stream=yes", "stream=on", "stream=True", "stream=true%20", "stream=", "stream", "stream=false&stream=true", "str%65am=1"} {
+		if a := s.do(http.MethodGet, "/responses/"+id+"?"+q, s.key, ""); a.status != 400 {
+			t.Errorf("%s: %d %s", q, a.status, a.body)
+		}
+	}
+	if s.reached() != before {
+		t.Error("the provider was asked")
+	}
+	for _, q := range []string{"stream=false", "stream=0", "include=x"} {
+		if a := s.do(http.MethodGet, "/responses/"+id+"?"+q, s.key, ""); a.status != 200 {
+			t.Errorf("%s: %d %s", q, a.status, a.body)
 		}
 	}
 }

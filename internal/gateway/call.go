@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,8 @@ type Request struct {
 	ByRequest bool
 	// Question asks the cache; nil: the call bypasses it.
 	Question *Question
+	// Previous finds the response that the call continues, whose tokens InputBound has from then on; nil: there is none.
+	Previous func(ctx context.Context) (StoredResponse, error)
 }
 
 // Call is an admitted call: its tokens are held and it is in the ledger. Exactly one Finish ends it.
@@ -46,6 +49,7 @@ type Call struct {
 	ticket ratelimit.Ticket
 	policy tenancy.CachePolicy
 	start  time.Time
+	keeper string // the provider that keeps what is continued; empty: any will do
 
 	finished bool
 	fromElsewhere
@@ -94,19 +98,47 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 	}
 	c := g.newCall(id, caller, offer, r)
 	c.ticket = ticket
-	if entry := c.look(ctx); entry != nil {
-		err = c.fromCache(ctx, caller, entry)
-	} else {
-		err = c.open(ctx, caller, r)
-	}
-	if err != nil {
-		ticket.Done(0)
+	admitted := false
+	defer func() {
+		if !admitted { // refused, or a panic
+			ticket.Done(0)
+		}
+	}()
+	if err := c.enter(ctx, caller, r); err != nil {
 		return nil, standing, err
 	}
+	admitted = true
 	standing.QuotaLeft = c.hold.Remaining()
 	c.Standing = standing
 	g.inFlight.Add(1)
 	return c, standing, nil
+}
+
+// enter finds out who answers the call, and holds what that takes.
+func (c *Call) enter(ctx context.Context, caller *tenancy.Caller, r Request) error {
+	if r.Previous != nil {
+		if err := c.continues(ctx, r.Previous); err != nil {
+			return err
+		}
+	}
+	if entry := c.look(ctx); entry != nil {
+		return c.fromCache(ctx, caller, entry)
+	}
+	return c.open(ctx, caller, r)
+}
+
+// continues binds the call to the provider that keeps what it continues. It is looked for within the rates: whoever
+// makes ids up must not keep the database busy.
+func (c *Call) continues(ctx context.Context, find func(context.Context) (StoredResponse, error)) error {
+	previous, err := find(ctx)
+	if err != nil {
+		return err
+	}
+	c.keeper = previous.Provider
+	if !slices.ContainsFunc(c.offer.routes, func(r route) bool { return r.house.Provider.Slug == c.keeper }) {
+		return &Refusal{Reason: KeptElsewhere, Subject: previous.ID}
+	}
+	return nil
 }
 
 // expected is how many tokens the rates reserve; where none limits tokens, nobody needs to know.

@@ -20,6 +20,7 @@ const (
 	TenantInactive  Reason = "tenant_inactive"
 	UnknownModel    Reason = "unknown_model"    // or not in the plan
 	UnknownResponse Reason = "unknown_response" // or another tenant's
+	KeptElsewhere   Reason = "kept_elsewhere"   // the response to continue, by a provider that does not serve the model
 	RateLimited     Reason = "rate_limited"
 	QuotaExhausted  Reason = "quota_exhausted"
 	QuotaBusy       Reason = "quota_busy" // calls in flight hold what is missing

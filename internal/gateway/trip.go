@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/fila-ia/filaia/internal/breaker"
@@ -29,6 +30,9 @@ const maxRoutes = 64
 
 func newTrip(c *Call) *trip {
 	routes := c.offer.order()
+	if c.keeper != "" { // nobody else knows what is continued
+		routes = slices.DeleteFunc(slices.Clone(routes), func(r route) bool { return r.house.Provider.Slug != c.keeper })
+	}
 	t := &trip{call: c, routes: routes[:min(len(routes), maxRoutes)], at: -1, left: 1}
 	if len(routes) > 0 {
 		t.left += routes[0].house.Provider.Limits.Retries
