@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/gofiber/fiber/v2"
@@ -18,6 +19,8 @@ import (
 const (
 	// smallBody is what any request may bring without being counted.
 	smallBody = 64 << 10
+	// shortBody is what is read into memory that is used again.
+	shortBody = 4 << 10
 	// allBodies bounds the larger ones that are in memory at once: those of calls under way, and what has come of others.
 	allBodies = 1 << 30
 )
@@ -25,8 +28,9 @@ const (
 // bodies reads the requests' bodies as they come. The server itself would take all the memory that a head announces
 // before the first byte of it is there: a few hundred clients that announce much and send nothing would end it.
 type bodies struct {
-	api  *v1.API
-	held atomic.Int64 // bytes of larger bodies
+	api   *v1.API
+	held  atomic.Int64 // bytes of larger bodies
+	short sync.Pool    // *[]byte of shortBody and one, for those that nearly every call brings
 }
 
 // tooLarge marks a head that announces too much. Who sends it itself is refused as well.
@@ -63,7 +67,13 @@ func (b *bodies) read(c *fiber.Ctx) error {
 	var held int64
 	defer func() { b.held.Add(-held) }()
 	h := &ctx.Request.Header
-	body, err := readGrowing(stream, h.ContentLength(), b.limit(h), func(more int) error {
+	into, length := []byte(nil), h.ContentLength()
+	if length >= 0 && length <= shortBody {
+		buffer := b.buffer()
+		defer b.short.Put(buffer) // who needs the body for longer than its handler has a copy
+		into = (*buffer)[: 0 : length+1]
+	}
+	body, err := readGrowing(stream, into, length, b.limit(h), func(more int) error {
 		held += int64(more)
 		if b.held.Add(int64(more)) > allBodies {
 			return fiber.ErrServiceUnavailable
@@ -78,14 +88,24 @@ func (b *bodies) read(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// readGrowing reads to the end, with little more memory than has come. grow is asked before more than smallBody is taken.
-// length is what the head says; negative: it does not.
-func readGrowing(from io.Reader, length, limit int, grow func(more int) error) ([]byte, error) {
-	size := smallBody
-	if length >= 0 {
-		size = min(size, length)
+func (b *bodies) buffer() *[]byte {
+	if buffer, ok := b.short.Get().(*[]byte); ok {
+		return buffer
 	}
-	body := make([]byte, 0, size+1) // a byte to see the end with
+	buffer := make([]byte, shortBody+1)
+	return &buffer
+}
+
+// readGrowing reads to the end into body, or into memory of its own where that is nil, with little more than has come. grow
+// is asked before more than smallBody is taken. length is what the head says; negative: it does not.
+func readGrowing(from io.Reader, body []byte, length, limit int, grow func(more int) error) ([]byte, error) {
+	if body == nil {
+		size := smallBody
+		if length >= 0 {
+			size = min(size, length)
+		}
+		body = make([]byte, 0, size+1) // a byte to see the end with
+	}
 	for {
 		if len(body) == cap(body) {
 			more := min(cap(body), max(limit+1-cap(body), 1))

@@ -35,7 +35,7 @@ func TestABodyTakesLittleMoreMemoryThanHasCome(t *testing.T) {
 			"at once": bytes.NewReader(sent), "halves": iotest.HalfReader(bytes.NewReader(sent)), "with the end": iotest.DataErrReader(bytes.NewReader(sent)),
 		} {
 			taken := 0
-			body, err := readGrowing(from, c.says, limit, func(more int) error { taken += more; return nil })
+			body, err := readGrowing(from, nil, c.says, limit, func(more int) error { taken += more; return nil })
 			if !errors.Is(err, c.err) || err == nil && !bytes.Equal(body, sent) {
 				t.Errorf("%s, %s: %d of %d bytes, %v", name, how, len(body), c.sent, err)
 			}
@@ -49,15 +49,25 @@ func TestABodyTakesLittleMoreMemoryThanHasCome(t *testing.T) {
 func TestABodyThatFailsIsTheClients(t *testing.T) {
 	free := func(int) error { return nil }
 	for err, want := range map[error]error{os.ErrDeadlineExceeded: fiber.ErrRequestTimeout, io.ErrClosedPipe: fiber.ErrBadRequest} {
-		if _, got := readGrowing(io.MultiReader(strings.NewReader("{"), iotest.ErrReader(err)), 10, 100, free); !errors.Is(got, want) {
+		if _, got := readGrowing(io.MultiReader(strings.NewReader("{"), iotest.ErrReader(err)), nil, 10, 100, free); !errors.Is(got, want) {
 			t.Errorf("%v for %v", got, err)
 		}
 	}
 	full := func(int) error { return fiber.ErrServiceUnavailable }
-	if _, err := readGrowing(strings.NewReader(strings.Repeat("x", 2*smallBody)), -1, 1<<20, full); !errors.Is(err, fiber.ErrServiceUnavailable) {
+	if _, err := readGrowing(strings.NewReader(strings.Repeat("x", 2*smallBody)), nil, -1, 1<<20, full); !errors.Is(err, fiber.ErrServiceUnavailable) {
 		t.Error(err)
 	}
-	if _, err := readGrowing(strings.NewReader(strings.Repeat("x", smallBody)), -1, 1<<20, full); err != nil {
+	if _, err := readGrowing(strings.NewReader(strings.Repeat("x", smallBody)), nil, -1, 1<<20, full); err != nil {
 		t.Errorf("a small body is refused: %v", err)
+	}
+}
+
+func TestABodyIsReadIntoTheMemoryThatIsThere(t *testing.T) {
+	buffer := make([]byte, shortBody+1)
+	for _, text := range []string{"{}", strings.Repeat("y", shortBody)} {
+		body, err := readGrowing(strings.NewReader(text), buffer[:0:len(text)+1], len(text), 1<<20, func(int) error { return errors.New("asked for more") })
+		if err != nil || string(body) != text || &body[0] != &buffer[0] {
+			t.Errorf("%d bytes: %v", len(text), err)
+		}
 	}
 }
