@@ -33,7 +33,8 @@ type circuit struct {
 
 	// gate is epoch<<3 | mode, written under mu. A result counts only in the epoch in which its call was let through:
 	// a call that began before the outage and times out after it must not open the breaker again.
-	gate atomic.Uint64
+	gate  atomic.Uint64
+	pause pause
 
 	mu     sync.Mutex
 	policy circuitbreaker.CircuitBreaker[any]

@@ -1,7 +1,7 @@
 // Package breaker decides whether a call may go to a provider now, and in which order providers are tried.
 //
-// A Guard stands before one provider. It has a circuit breaker for each model, a pause that the provider itself asked
-// for with a 429, and a cap on parallel calls with a bounded line behind it that is fair among tenants. Routes are
+// A Guard stands before one provider. It has a circuit breaker for each model, a pause of the model that the provider
+// itself asked for with a 429, and a cap on parallel calls with a bounded line behind it that is fair among tenants. Routes are
 // ordered by Order; how long to wait before a retry is told by Backoff. The package knows no HTTP.
 //
 // The breaker's states are kept by failsafe-go, which reads the wall clock by itself; so does all of the package, so that
@@ -20,7 +20,6 @@ import (
 // Guard stands before one provider. It is safe for concurrent use.
 type Guard struct {
 	settings atomic.Pointer[Settings]
-	pause    atomic.Int64 // Unix nanoseconds before which nobody goes; 0: no pause
 	circuits atomic.Pointer[map[string]*circuit]
 	line     line
 	changes  changes
@@ -84,45 +83,13 @@ func (g *Guard) circuit(model string) *circuit {
 	return c
 }
 
-// maxPause bounds what a provider may ask for: a wrong header must not take it out of service for a day.
-const maxPause = 2 * time.Minute
-
-// Throttle lets nobody go before until, two minutes from now at most. Of several the longest counts.
-func (g *Guard) Throttle(until time.Time) {
-	now := time.Now()
-	if longest := now.Add(maxPause); until.After(longest) {
-		until = longest
-	}
-	if !until.After(now) {
-		return
-	}
-	for at := until.UnixNano(); ; {
-		was := g.pause.Load()
-		if was >= at || g.pause.CompareAndSwap(was, at) {
-			return
-		}
-	}
-}
-
-// pausedFor is what is left of the pause.
-func (g *Guard) pausedFor() time.Duration {
-	until := g.pause.Load()
-	if until == 0 {
-		return 0
-	}
-	if left := time.Duration(until - time.Now().UnixNano()); left > 0 {
-		return left
-	}
-	g.pause.CompareAndSwap(until, 0) // so that the next call need not ask for the time
-	return 0
-}
-
 // Ready tells whether Enter would let a call go or wait in line, without taking anything; otherwise, when to ask again.
 func (g *Guard) Ready(model string) (bool, time.Duration) {
-	if d := g.pausedFor(); d > 0 {
-		return false, d
+	c := g.circuit(model)
+	d := c.pause.left()
+	if d == 0 {
+		d = c.ready(g.settings.Load())
 	}
-	d := g.circuit(model).ready(g.settings.Load())
 	return d == 0, d
 }
 
@@ -132,7 +99,7 @@ func (g *Guard) Enter(ctx context.Context, tenant int64, model string) (Pass, er
 	s := g.settings.Load()
 	p := Pass{g: g, c: g.circuit(model)}
 	// Nobody stands in line for a closed door.
-	if err := g.refusal(p.c, s); err != nil {
+	if err := refusal(p.c, s); err != nil {
 		return Pass{}, err
 	}
 	waited, err := g.line.enter(ctx, tenant, s.MaxWait)
@@ -140,7 +107,7 @@ func (g *Guard) Enter(ctx context.Context, tenant int64, model string) (Pass, er
 		return Pass{}, err
 	}
 	if waited { // and the door may have closed meanwhile
-		if d := g.pausedFor(); d > 0 {
+		if d := p.c.pause.left(); d > 0 {
 			g.line.leave()
 			return Pass{}, &Refused{Throttled, d}
 		}
@@ -156,8 +123,8 @@ func (g *Guard) Enter(ctx context.Context, tenant int64, model string) (Pass, er
 	return p, nil
 }
 
-func (g *Guard) refusal(c *circuit, s *Settings) error {
-	if d := g.pausedFor(); d > 0 {
+func refusal(c *circuit, s *Settings) error {
+	if d := c.pause.left(); d > 0 {
 		return &Refused{Throttled, d}
 	}
 	if d := c.ready(s); d > 0 {

@@ -96,13 +96,13 @@ func TestAModelsOwnOrderBeatsThatForAllInAnyOrder(t *testing.T) {
 	}
 }
 
-func TestThrottleLetsNobodyGo(t *testing.T) {
+func TestThrottleLetsNobodyGoWithTheModel(t *testing.T) {
 	in(t, DefaultSettings(), func(t *testing.T, d *desk) {
 		start := time.Now()
-		d.Throttle(start.Add(-time.Second))
+		d.Throttle(model, start.Add(-time.Second))
 		d.call(1, Success)
-		d.Throttle(start.Add(10 * time.Second))
-		d.Throttle(start.Add(5 * time.Second)) // the longer one wins
+		d.Throttle(model, start.Add(10*time.Second))
+		d.Throttle(model, start.Add(5*time.Second)) // the longer one wins
 		if r := d.refused(); r.Reason != Throttled || r.RetryAfter != 10*time.Second {
 			t.Fatalf("%+v", r)
 		}
@@ -116,9 +116,34 @@ func TestThrottleLetsNobodyGo(t *testing.T) {
 		if until := d.Snapshot().ThrottledUntil; !until.IsZero() {
 			t.Fatal(until)
 		}
-		d.Throttle(time.Now().Add(24 * time.Hour))
+		d.Throttle(model, time.Now().Add(24*time.Hour))
 		if r := d.refused(); r.RetryAfter != 2*time.Minute {
 			t.Fatalf("not bounded: %+v", r)
+		}
+	})
+}
+
+func TestThrottleStopsNoOtherModel(t *testing.T) {
+	in(t, DefaultSettings(), func(t *testing.T, d *desk) {
+		until := time.Now().Add(20 * time.Second)
+		d.Throttle("another", until)
+		d.Throttle("a third", until.Add(-time.Second))
+		d.call(1, Success)
+		if ok, wait := d.Ready(model); !ok {
+			t.Errorf("not ready for %s", wait)
+		}
+		if ok, wait := d.Ready("another"); ok || wait != 20*time.Second {
+			t.Errorf("ready: %v, in %s", ok, wait)
+		}
+		s := d.Snapshot()
+		for _, m := range s.Models {
+			want := map[string]time.Time{"another": until, "a third": until.Add(-time.Second)}[m.Model]
+			if !m.ThrottledUntil.Equal(want) {
+				t.Errorf("%s is throttled until %s, not %s", m.Model, m.ThrottledUntil, want)
+			}
+		}
+		if len(s.Models) != 3 || !s.ThrottledUntil.Equal(until) {
+			t.Errorf("%+v", s)
 		}
 	})
 }

@@ -13,7 +13,7 @@ type Snapshot struct {
 	MaxParallel    int             // 0: no cap
 	Waiting        int
 	MaxWaiting     int
-	ThrottledUntil time.Time // zero: not throttled
+	ThrottledUntil time.Time // the last of the models'; zero: none is throttled
 }
 
 // ModelSnapshot is how the breaker of one model stands.
@@ -24,6 +24,7 @@ type ModelSnapshot struct {
 	FailurePercent int           // of the calls in the window
 	Calls          int           // in the window
 	RetryIn        time.Duration // until the first probe may go; 0 in other states than Open
+	ThrottledUntil time.Time     // zero: not throttled
 }
 
 // Snapshot tells how the provider stands.
@@ -34,11 +35,11 @@ func (g *Guard) Snapshot() Snapshot {
 		Waiting: int(g.line.waiting.Load()), MaxWaiting: s.MaxWaiting,
 	}
 	now := time.Now()
-	if d := g.pausedFor(); d > 0 {
-		out.ThrottledUntil = now.Add(d)
-	}
 	for _, c := range *g.circuits.Load() {
-		out.Models = append(out.Models, c.snapshot(now))
+		m := c.snapshot(now)
+		if out.Models = append(out.Models, m); m.ThrottledUntil.After(out.ThrottledUntil) {
+			out.ThrottledUntil = m.ThrottledUntil
+		}
 	}
 	slices.SortFunc(out.Models, func(a, b ModelSnapshot) int { return cmp.Compare(a.Model, b.Model) })
 	return out
@@ -53,6 +54,9 @@ func (c *circuit) snapshot(now time.Time) ModelSnapshot {
 	}
 	if c.mode() == open {
 		out.RetryIn = c.policy.RemainingDelay()
+	}
+	if d := c.pause.left(); d > 0 {
+		out.ThrottledUntil = now.Add(d)
 	}
 	return out
 }

@@ -174,7 +174,7 @@ func TestWhoWaitedHearsThatTheDoorClosedMeanwhile(t *testing.T) {
 		close func(d *desk)
 		want  Reason
 	}{
-		"throttled": {func(d *desk) { d.Throttle(time.Now().Add(time.Minute)) }, Throttled},
+		"throttled": {func(d *desk) { d.Throttle(model, time.Now().Add(time.Minute)) }, Throttled},
 		"opened":    {func(d *desk) { d.Force(model, ForcedOpen) }, CircuitOpen},
 	} {
 		t.Run(name, func(t *testing.T) {

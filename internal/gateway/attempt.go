@@ -97,7 +97,7 @@ func (a *try[A]) run(ctx context.Context, g *Gateway, s sender[A], m *Message) {
 	}
 	a.pass.Answered(now.Sub(start), a.result)
 	if a.throttle > 0 {
-		a.route.house.Guard.Throttle(now.Add(a.throttle))
+		a.route.house.Guard.Throttle(a.route.UpstreamModel, now.Add(a.throttle))
 	}
 	if a.retry || a.err != nil {
 		a.pass.Leave(a.result)
@@ -109,7 +109,7 @@ type verdict struct {
 	result    breaker.Result
 	retry     bool
 	elsewhere bool          // only on another route
-	throttle  time.Duration // the provider wants nobody's calls for so long
+	throttle  time.Duration // the provider wants nobody's calls of the model for so long
 	wait      time.Duration // it asks to be spared by this call for so long
 }
 
@@ -131,8 +131,11 @@ func judge[A head](answer A, body func(A) []byte, now time.Time) (v verdict) {
 	case status < http.StatusMultipleChoices:
 		return verdict{result: breaker.Success}
 	case status == http.StatusTooManyRequests && bytes.Contains(body(answer), noCredit),
-		status < http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden:
+		status < http.StatusBadRequest || status == http.StatusUnauthorized:
 		return verdict{result: breaker.Failure, retry: true, elsewhere: true} // the operator must mend something there
+	case status == http.StatusForbidden:
+		// The operator's fault or, where a provider answers flagged prompts so, one tenant's, who must not close it to all.
+		return verdict{result: breaker.Neutral, retry: true, elsewhere: true}
 	case status == http.StatusTooManyRequests:
 		v = verdict{result: breaker.Neutral, retry: true}
 		v.throttle = breaker.RetryAfterOf(answer.Header, now)
