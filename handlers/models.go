@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,6 +78,9 @@ func (p *Panel) modelList(c *fiber.Ctx) (models.ListModel, error) {
 	}
 	query := queryValues(c)
 	rows = findModels(rows, listQuery(c))
+	if id := c.Query("provider"); id != "" {
+		rows = slices.DeleteFunc(rows, func(r models.Row) bool { return !r.RoutedTo(id) })
+	}
 	m.Rows = window(rows, min(ui.Page(query), max(1, (len(rows)+ui.PerPage-1)/ui.PerPage)))
 	m.Table = ui.TableModel{
 		ID: "models-table", Path: "/models", Query: query, Label: say.T("models.title"), Search: say.T("models.search"),
@@ -93,6 +97,13 @@ func (p *Panel) modelList(c *fiber.Ctx) (models.ListModel, error) {
 			{Value: "off", Label: say.T("models.filter.off")},
 		}}},
 		Empty: ui.EmptyModel{Icon: "cpu", Title: say.T("models.empty_title"), Text: say.T("models.empty_text")},
+	}
+	for _, house := range houses { // one comes here from a provider's page, and can leave again
+		if id := strconv.FormatInt(house.ID, 10); id == c.Query("provider") {
+			m.Table.Filters = append(m.Table.Filters, ui.Filter{Name: "provider", Label: say.T("models.field.provider"), Options: []ui.Option{
+				{Label: say.T("models.filter.all_providers")}, {Value: id, Label: house.Name},
+			}})
+		}
 	}
 	return m, nil
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"slices"
@@ -62,6 +63,9 @@ type BreakerStore interface {
 // changesShown is how much of the breakers' history a page shows.
 const changesShown = 50
 
+// changesRead is how many times as much is read: what a provider that stays dead does every few seconds is one line.
+const changesRead = 8
+
 // operations serves how the gateway stands, and a person's decisions about breakers.
 func (p *Panel) operations(r fiber.Router) {
 	r.Get("/operations", p.showOperations)
@@ -75,12 +79,12 @@ func (p *Panel) showOperations(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	changes, err := p.Breakers.BreakerChanges(ctx, 0, changesShown)
+	changes, err := p.Breakers.BreakerChanges(ctx, 0, changesShown*changesRead)
 	if err != nil {
 		return err
 	}
 	m := operations.PageModel{
-		Frame: p.frame(c, v.Say.T("operations.title"), "operations"), MayEdit: v.User.Role.MayEdit(), Now: p.Now(), Changes: breakerChanges(changes),
+		Frame: p.frame(c, v.Say.T("operations.title"), "operations"), MayEdit: v.User.Role.MayEdit(), Now: p.Now(), Changes: breakerChanges(changes, changesShown),
 	}
 	limiter, cache := p.Operations.Limiter(), p.Operations.Cache()
 	m.Limiter = operations.Limiter{Shared: limiter.Shared, Away: limiter.Away}
@@ -95,6 +99,7 @@ func (p *Panel) showOperations(c *fiber.Ctx) error {
 			idle = append(idle, shown)
 		}
 	}
+	slices.SortStableFunc(m.Houses, func(a, b operations.House) int { return cmp.Compare(a.Trouble(), b.Trouble()) })
 	m.Houses = append(m.Houses, idle...)
 	return p.render(c, operations.Page(m), operations.Live(m))
 }
@@ -156,6 +161,7 @@ func (h *house) breaker(model string) operations.Breaker {
 			b.State, b.Since, b.FailurePercent, b.Calls, b.RetryIn = string(s.State), s.Since, s.FailurePercent, s.Calls, s.RetryIn
 		}
 	}
+	b.Unrouted = model != "" && !h.routed(model)
 	force, forced := h.forces[model]
 	if !forced && model != "" {
 		force, forced = h.forces[""]
@@ -165,20 +171,35 @@ func (h *house) breaker(model string) operations.Breaker {
 	} else if b.State == operations.ForcedOpen || b.State == operations.ForcedClosed {
 		b.State = string(breaker.Closed)
 	}
+	if b.State == string(breaker.Closed) && b.Calls >= tellingCalls && b.FailurePercent >= h.Limits.BreakerFailurePercent {
+		b.State = operations.Failing
+	}
 	return b
 }
 
-// stopped tells whether a breaker lets nothing through.
-func (h *house) stopped() bool {
+// tellingCalls is from how many calls on their failures are shown, even where too few for the breaker to open.
+const tellingCalls = 3
+
+// routed tells whether a route leads to the provider's model of this name.
+func (h *house) routed(upstream string) bool {
+	return slices.ContainsFunc(h.routes, func(r houseRoute) bool { return r.UpstreamModel == upstream })
+}
+
+// answering tells whether a call of the last moments succeeded.
+func (h *house) answering() bool {
+	return slices.ContainsFunc(h.snap.Models, func(s breaker.ModelSnapshot) bool { return s.Calls > 0 && s.FailurePercent < 100 })
+}
+
+// trouble is the worst that is known of the provider's breakers.
+func (h *house) trouble() operations.Trouble {
 	if h.forces[""].State == operations.ForcedOpen {
-		return true
+		return operations.Stopped
 	}
+	worst := operations.Untroubled
 	for _, name := range h.known() {
-		if state := h.breaker(name).State; state == string(breaker.Open) || state == operations.ForcedOpen {
-			return true
-		}
+		worst = min(worst, h.breaker(name).Trouble())
 	}
-	return false
+	return worst
 }
 
 // known names the models that were called in this process, or that a person decided about.
@@ -200,12 +221,13 @@ func (h *house) known() []string {
 func (h *house) model() operations.House {
 	m := operations.House{
 		ID: strconv.FormatInt(h.ID, 10), Name: h.Name, Active: h.Active, Parallel: h.snap.Parallel, Cap: h.Limits.MaxParallel,
-		Waiting: h.snap.Waiting, ThrottledUntil: h.snap.ThrottledUntil, Forced: h.breaker(""),
+		Waiting: h.snap.Waiting, ThrottledUntil: h.snap.ThrottledUntil, Forced: h.breaker(""), Answering: h.answering(),
 	}
 	names := h.known()
 	for _, name := range names {
 		m.Breakers = append(m.Breakers, h.breaker(name))
 	}
+	slices.SortStableFunc(m.Breakers, func(a, b operations.Breaker) int { return cmp.Compare(a.Trouble(), b.Trouble()) })
 	quiet := map[string]bool{}
 	for _, r := range h.routes {
 		if r.Active && !slices.Contains(names, r.UpstreamModel) {
@@ -216,53 +238,12 @@ func (h *house) model() operations.House {
 	return m
 }
 
-func breakerChanges(list []tenancy.BreakerChange) []operations.Change {
-	changes := make([]operations.Change, len(list))
-	for i, one := range list {
-		changes[i] = operations.Change{
-			At: one.At, Provider: one.Provider, Model: one.Model, From: one.From, To: one.To, Reason: one.Reason,
-			FailurePercent: one.FailurePercent, Calls: one.Calls, Replica: one.Replica,
-		}
-	}
-	return changes
-}
-
 func shownActs(list []tenancy.Change) []operations.Act {
 	acts := make([]operations.Act, len(list))
 	for i, one := range list {
 		acts[i] = operations.Act(one)
 	}
 	return acts
-}
-
-// forceBreaker carries out what a person decided: open, close, or auto for giving it back.
-func (p *Panel) forceBreaker(c *fiber.Ctx) error {
-	id, err := idParam(c, "id")
-	if err != nil {
-		return err
-	}
-	model, err := textParam(c, "model")
-	if err != nil {
-		return err
-	}
-	states := map[string]string{"open": operations.ForcedOpen, "close": operations.ForcedClosed, "auto": ""}
-	act := c.Params("act")
-	state, known := states[act]
-	if !known {
-		return fault.New(fault.NotFound, "problem.no_page")
-	}
-	provider, err := p.Providers.Provider(c.UserContext(), id)
-	if err != nil {
-		return err
-	}
-	if err := p.Breakers.ForceBreaker(c.UserContext(), id, model, state); err != nil {
-		return err
-	}
-	subject := model
-	if model == "" {
-		subject = at(c).Say.T("operations.all_models")
-	}
-	return p.done(c, p.backTo(c, "/operations"), "operations.done."+act, "model", subject, "provider", provider.Name)
 }
 
 // backTo is the page of this site from which a form was sent, or otherwise.

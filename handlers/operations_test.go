@@ -62,7 +62,7 @@ func TestOperationsTellHowTheGatewayStands(t *testing.T) {
 	b := s.as(t, tenancy.Viewer)
 	own := s.comesWith(t)
 	s.environment = provided{address: "https://api.openai.com/v1", key: "sk-da-variavel"}
-	b.get("/operations").status(http.StatusOK).has(text("operations.limiter.local"), text("operations.no_changes"), text("operations.working"))
+	b.get("/operations").status(http.StatusOK).has(text("operations.limiter.local"), text("operations.no_changes"), text("providers.state.ready"))
 	since := s.Now().Add(-5 * time.Minute)
 	s.running.providers = map[int64]breaker.Snapshot{own.ID: {Parallel: 7, Models: []breaker.ModelSnapshot{
 		{Model: "gpt-4.1", State: breaker.Open, Since: since, FailurePercent: 80, Calls: 25, RetryIn: 4 * time.Second},

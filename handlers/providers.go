@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/gofiber/fiber/v2"
@@ -10,6 +12,7 @@ import (
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/models"
+	"github.com/fila-ia/filaia/views/operations"
 	"github.com/fila-ia/filaia/views/providers"
 	"github.com/fila-ia/filaia/views/ui"
 )
@@ -98,17 +101,24 @@ func (p *Panel) providerRow(h *house) providers.Row {
 }
 
 func (p *Panel) stateOf(h *house) providers.State {
+	trouble := h.trouble()
 	switch {
 	case !h.Active:
 		return providers.Off
-	case h.stopped():
+	case trouble == operations.Stopped:
 		return providers.Stopped
+	case trouble == operations.Fails:
+		return providers.Failing
+	case trouble == operations.Tries:
+		return providers.Trying
 	case !h.snap.ThrottledUntil.IsZero():
 		return providers.Paused
 	case p.simulates(h.Provider):
 		return providers.Simulated
 	case p.keyless(h.Provider):
 		return providers.Keyless
+	case !h.answering():
+		return providers.Ready
 	}
 	return providers.Connected
 }
@@ -188,7 +198,7 @@ func (p *Panel) showProvider(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	changes, err := p.Breakers.BreakerChanges(c.UserContext(), h.ID, changesOfOne)
+	changes, err := p.Breakers.BreakerChanges(c.UserContext(), h.ID, changesOfOne*changesRead)
 	if err != nil {
 		return err
 	}
@@ -200,18 +210,26 @@ func (p *Panel) showProvider(c *fiber.Ctx) error {
 	m := providers.ShowModel{
 		Frame: p.frame(c, h.Name, "providers"), MayEdit: v.User.Role.MayEdit(), Now: p.Now(), Row: p.providerRow(h),
 		Credential: p.credentialShown(v.Say, h.Provider), CreatedAt: h.CreatedAt, ThrottledUntil: h.snap.ThrottledUntil,
-		MaxWaiting: h.Limits.MaxWaiting, Forced: h.breaker(""), Limits: shownLimits(h.Limits), Changes: breakerChanges(changes),
+		MaxWaiting: h.Limits.MaxWaiting, Forced: h.breaker(""), Limits: shownLimits(h.Limits), Changes: breakerChanges(changes, changesOfOne),
 		Acts: shownActs(acts),
 	}
 	if h.Kind == tenancy.AzureProvider {
 		m.APIVersion = h.APIVersion
 	}
-	for _, r := range h.routes {
-		m.Routes = append(m.Routes, providers.Route{
-			Model: r.model, Href: models.Path(r.model), Priority: r.Priority, Weight: r.Weight, Active: r.Active, Breaker: h.breaker(r.UpstreamModel),
-		})
-	}
+	m.Routes = h.shownRoutes()
 	return p.render(c, providers.ShowPage(m), providers.Live(m))
+}
+
+// shownRoutes are the provider's routes: what is not normal first, then what was called, then the others.
+func (h *house) shownRoutes() []providers.Route {
+	routes := make([]providers.Route, len(h.routes))
+	for i, r := range h.routes {
+		routes[i] = providers.Route{
+			Model: r.model, Href: models.Path(r.model), Priority: r.Priority, Weight: r.Weight, Active: r.Active, Breaker: h.breaker(r.UpstreamModel),
+		}
+	}
+	slices.SortStableFunc(routes, func(a, b providers.Route) int { return cmp.Compare(a.Rank(), b.Rank()) })
+	return routes
 }
 
 func shownLimits(l tenancy.ProviderLimits) providers.Limits {

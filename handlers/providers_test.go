@@ -266,12 +266,12 @@ func TestTheProviderFromTheEnvironmentSaysWhatItTakesFromThere(t *testing.T) {
 	s.Simulated, s.environment = true, provided{address: "http://127.0.0.1:4711/v1", key: "simulator"}
 	b.get(path).has(text("providers.state.simulated"), text("providers.built_in"), text("providers.credential.simulator")).lacks("4711")
 	s.Simulated, s.environment = false, provided{address: "https://api.openai.com/v1", key: "sk-da-variavel"}
-	b.get(path).has(text("providers.state.connected"), text("providers.credential.environment"), "https://api.openai.com/v1").lacks("sk-da-variavel")
+	b.get(path).has(text("providers.state.ready"), text("providers.credential.environment"), "https://api.openai.com/v1").lacks("sk-da-variavel")
 	b.get(path+"/edit").has(text("providers.environment_lead"), text("providers.help.credential_environment")).lacks("sk-da-variavel")
 	s.environment.key = ""
 	b.get(path).has(text("providers.state.keyless"), text("providers.credential.none"))
 	b.post(path, with(providerForm(""), "name", "OpenAI", "kind", "openai", "credential", "sk-propria-do-painel-9zZ9")).leadsTo(path)
-	b.get(path).has(text("providers.state.connected"), text("providers.credential.own", "hint", "…9zZ9"), "https://api.openai.com/v1")
+	b.get(path).has(text("providers.state.ready"), text("providers.credential.own", "hint", "…9zZ9"), "https://api.openai.com/v1")
 }
 
 func TestAProvidersPageTellsHowItStands(t *testing.T) {
@@ -311,4 +311,70 @@ func TestAProvidersKeyIsNeverSeenAgain(t *testing.T) {
 			t.Errorf("the key lies open in %s", table)
 		}
 	}
+}
+
+func TestAProviderIsCalledConnectedOnlyWhileItAnswers(t *testing.T) {
+	s := newSite(t)
+	s.environment = provided{address: "https://api.openai.com/v1", key: "sk-da-variavel"}
+	b := s.as(t, tenancy.Viewer)
+	own := s.comesWith(t)
+	words := []string{"ready", "connected", "failing", "trying", "stopped"}
+	for name, c := range map[string]struct {
+		models []breaker.ModelSnapshot
+		want   string
+	}{
+		"nothing called":        {nil, "ready"},
+		"called long ago":       {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Closed}}, "ready"},
+		"one call failed":       {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Closed, Calls: 1, FailurePercent: 100}}, "ready"},
+		"answers":               {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Closed, Calls: 4, FailurePercent: 25}}, "connected"},
+		"fails, too few yet":    {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Closed, Calls: 3, FailurePercent: 100}}, "failing"},
+		"half of its calls":     {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Closed, Calls: 4, FailurePercent: 50}}, "failing"},
+		"one model of two":      {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Closed, Calls: 9}, {Model: "gpt-4o", State: breaker.Closed, Calls: 9, FailurePercent: 90}}, "failing"},
+		"lets some through":     {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.HalfOpen, Calls: 9, FailurePercent: 100}}, "trying"},
+		"lets nothing through":  {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Open, Calls: 9, FailurePercent: 100}}, "stopped"},
+		"open beside a failing": {[]breaker.ModelSnapshot{{Model: "gpt-4.1", State: breaker.Closed, Calls: 9, FailurePercent: 90}, {Model: "gpt-4o", State: breaker.Open}}, "stopped"},
+	} {
+		s.running.providers = map[int64]breaker.Snapshot{own.ID: {Models: c.models}}
+		page := b.get("/providers")
+		for _, word := range words {
+			if shown := strings.Contains(page.body, ">"+text("providers.state."+word)+"<"); shown != (word == c.want) {
+				t.Errorf("%s: %s shown: %v", name, word, shown)
+			}
+		}
+		normal := "1"
+		if c.want != "ready" && c.want != "connected" {
+			normal = "0"
+		}
+		b.get("/operations").has(text("operations.of", "some", normal, "all", "1"))
+	}
+}
+
+func TestAProviderWithHundredsOfModelsShowsThoseThatMatter(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Manager)
+	v := b.otherHouse("https://api.groq.com/openai/v1")
+	var names []string
+	for i := range 120 {
+		names = append(names, fmt.Sprintf("m%03d", i))
+	}
+	_, err := s.store.ImportModels(context.Background(), v.ID, names)
+	must(t, err)
+	s.running.providers = map[int64]breaker.Snapshot{v.ID: {Models: []breaker.ModelSnapshot{
+		{Model: "m117", State: breaker.Closed, Calls: 5}, {Model: "m118", State: breaker.Open}, {Model: "m119", State: breaker.Closed, Calls: 5, FailurePercent: 100},
+	}}}
+	page := b.get(providerPath(v.ID)).status(http.StatusOK).has(text("providers.more_routes", "n", 70), fmt.Sprintf("/models?provider=%d", v.ID))
+	if n := strings.Count(page.body, `class="row-link"`); n != 50 {
+		t.Errorf("%d routes shown", n)
+	}
+	last := -1
+	for _, name := range []string{"m118", "m119", "m117", "m000", "m046"} {
+		at := strings.Index(page.body, `href="/models/`+name+`"`)
+		if at <= last {
+			t.Errorf("%s is not in its place", name)
+		}
+		last = at
+	}
+	page.lacks(`href="/models/m047"`)
+	b.get(fmt.Sprintf("/models?provider=%d", v.ID)).has(text("models.count", "n", 120), text("models.filter.all_providers")).lacks(">gpt-4.1-nano<")
+	b.get("/models").lacks(text("models.filter.all_providers"))
 }

@@ -73,7 +73,7 @@ func TestAttemptsAreAsManyAsTheProviderAllows(t *testing.T) {
 				}
 				f.script = append(f.script, says{})
 				s := newStage(t, f)
-				s.limit(retries(n))
+				s.limit(func(l *tenancy.ProviderLimits) { l.Retries, l.BreakerMinCalls = n, n+2 }) // else it opens in between
 				if o := call(s); o.status != 500 || o.body != fmt.Sprint(n) || len(f.asked) != n+1 {
 					t.Errorf("%+v, asked %d times", o, len(f.asked))
 				}

@@ -4,6 +4,7 @@ package models
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,15 @@ type Price struct {
 
 // Known tells whether there is a price.
 func (p Price) Known() bool { return !p.Since.IsZero() }
+
+// from is when the price begins. One that begins at midnight UTC was given as a date, which must not move with the
+// reader's zone.
+func (p Price) from(say i18n.Printer) string {
+	if p.Since.Equal(p.Since.Truncate(24 * time.Hour)) {
+		return i18n.NewPrinter(say.Lang(), time.UTC).Date(p.Since)
+	}
+	return say.DateTime(p.Since)
+}
 
 // Rate is what one US$ costs in R$.
 type Rate struct {
@@ -125,6 +135,11 @@ func (r Row) Is(status string) bool {
 		return !r.Active
 	}
 	return true
+}
+
+// RoutedTo tells whether a route leads to the provider of that id.
+func (r Row) RoutedTo(id string) bool {
+	return slices.ContainsFunc(r.Routes, func(route Route) bool { return route.ProviderHref == "/providers/"+id })
 }
 
 func (r Row) tone() ui.Tone {

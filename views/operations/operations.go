@@ -33,6 +33,7 @@ type House struct {
 	ThrottledUntil time.Time // zero: the provider asked for no pause
 	Breakers       []Breaker // those worth a line
 	Quiet          int       // further models that were not called yet
+	Answering      bool      // a call of the last moments succeeded
 	Forced         Breaker   // of all models; its State is "" where nobody forced them
 }
 
@@ -47,22 +48,89 @@ func (h House) stopped() int {
 	return n
 }
 
+// in counts the breakers in a state.
+func (h House) in(state string) int {
+	n := 0
+	for _, b := range h.Breakers {
+		if b.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// normal tells whether nothing is known against the provider.
+func (h House) normal() bool { return h.Trouble() == Untroubled }
+
+// Trouble says how much is wrong with a provider, the worst first: pages show providers in this order.
+func (h House) Trouble() Trouble {
+	switch {
+	case !h.Active:
+		return SwitchedOff
+	case h.Forced.State == ForcedOpen || h.stopped() > 0:
+		return Stopped
+	case h.in(Failing) > 0:
+		return Fails
+	case h.in(HalfOpen) > 0:
+		return Tries
+	case !h.ThrottledUntil.IsZero() || h.Keyless:
+		return Waits
+	}
+	return Untroubled
+}
+
+// Trouble is how much is wrong.
+type Trouble int
+
+// The troubles, the worst first.
+const (
+	Stopped Trouble = iota
+	Fails
+	Tries
+	Waits
+	Untroubled
+	SwitchedOff
+)
+
+// Trouble is how much is wrong with a breaker.
+func (b Breaker) Trouble() Trouble {
+	switch b.State {
+	case "open", ForcedOpen:
+		return Stopped
+	case Failing:
+		return Fails
+	case HalfOpen:
+		return Tries
+	case ForcedClosed:
+		return Waits
+	}
+	return Untroubled
+}
+
 // Breaker is the breaker of one model at one provider; Model is "" for all of the provider's.
 type Breaker struct {
 	ProviderID     string
 	Provider       string
 	Model          string
-	State          string // closed, half_open, open, forced_open, forced_closed; "" where none was called yet
+	State          string // closed, failing, half_open, open, forced_open, forced_closed; "" where none was called yet
 	Since          time.Time
 	FailurePercent int
 	Calls          int // in the window
 	RetryIn        time.Duration
 	ForcedBy       string
 	ForcedAt       time.Time
+	Unrouted       bool // no route leads to it any more: nobody can decide about it
 }
 
 // Others stands for all models beyond the number that have a breaker of their own.
 const Others = "*"
+
+// Failing is a closed breaker whose calls fail as often as opens it, but were too few yet. HalfOpen lets some calls
+// through to see whether they succeed again.
+const (
+	Failing  = "failing"
+	HalfOpen = "half_open"
+)
 
 // The states that a person decides.
 const (
@@ -79,7 +147,7 @@ func Tone(state string) ui.Tone {
 	switch state {
 	case "open", ForcedOpen:
 		return ui.Bad
-	case "half_open", ForcedClosed:
+	case HalfOpen, Failing, ForcedClosed:
 		return ui.Warn
 	case "":
 		return ui.Neutral
@@ -117,12 +185,19 @@ func (b Breaker) subject(p i18n.Printer) string {
 	return b.Model
 }
 
+func (b Breaker) mayOpen() bool { return b.State != ForcedOpen && !b.Unrouted }
+
+func (b Breaker) mayClose() bool { return b.State != ForcedClosed && !b.Unrouted }
+
+// decidable tells whether a person can decide anything about it.
+func (b Breaker) decidable() bool { return b.Model != Others && (!b.Unrouted || b.forced()) }
+
 func (b Breaker) menu(p i18n.Printer) []ui.MenuItem {
 	var items []ui.MenuItem
-	if b.State != ForcedOpen {
+	if b.mayOpen() {
 		items = append(items, ui.MenuItem{Label: p.T("operations.open"), Icon: "plug-connected-x", Opens: "open-" + b.id(), Danger: true})
 	}
-	if b.State != ForcedClosed {
+	if b.mayClose() {
 		items = append(items, ui.MenuItem{Label: p.T("operations.close"), Icon: "plug-connected", Opens: "close-" + b.id()})
 	}
 	if b.forced() {
@@ -141,10 +216,14 @@ type Change struct {
 	FailurePercent int
 	Calls          int
 	Replica        string
+	Tries          int // how often it let calls through in vain until At, where that is one line; 0: it is one change
 }
 
 // why tells a change's reason in words; a word that is not known is shown as it is.
 func (c Change) why(p i18n.Printer) string {
+	if c.Tries > 0 {
+		return p.T("operations.tries", "n", c.Tries, "at", p.Clock(c.At))
+	}
 	key := "operations.reason." + c.Reason
 	if text := p.T(key, "percent", c.FailurePercent, "n", c.Calls); text != key {
 		return text
@@ -229,7 +308,7 @@ func (m PageModel) breakers() (all, stopped int) {
 func (m PageModel) working() int {
 	n := 0
 	for _, h := range m.Houses {
-		if h.Active && !h.Keyless && h.stopped() == 0 && h.ThrottledUntil.IsZero() {
+		if h.normal() {
 			n++
 		}
 	}

@@ -18,19 +18,22 @@ type State string
 const (
 	Off       State = "off"       // switched off by a person
 	Stopped   State = "stopped"   // a breaker lets nothing through
+	Failing   State = "failing"   // its calls fail, too few yet for a breaker to open
+	Trying    State = "trying"    // a breaker lets some calls through to see
 	Paused    State = "paused"    // it asked for a pause
 	Keyless   State = "keyless"   // it takes a credential and has none
 	Simulated State = "simulated" // the built-in simulator answers
-	Connected State = "connected"
+	Connected State = "connected" // a call of the last moments succeeded
+	Ready     State = "ready"     // nothing is known against it, and nothing for it: no call lately
 )
 
 func (s State) tone() ui.Tone {
 	switch s {
 	case Stopped:
 		return ui.Bad
-	case Paused, Keyless:
+	case Failing, Trying, Paused, Keyless:
 		return ui.Warn
-	case Simulated:
+	case Simulated, Ready:
 		return ui.Info
 	case Connected:
 		return ui.OK
@@ -102,6 +105,27 @@ type Route struct {
 	Active           bool
 	Breaker          operations.Breaker // its Model is the provider's name of the model
 }
+
+// Rank orders routes: what is not normal first, then what was called.
+func (r Route) Rank() int {
+	trouble := r.Breaker.Trouble()
+	rank := int(trouble) * 3
+	switch {
+	case trouble != operations.Untroubled || r.Breaker.Calls > 0:
+		return rank
+	case r.Breaker.State != "": // called, but not lately
+		return rank + 1
+	}
+	return rank + 2
+}
+
+// routesShown is how many routes the page has: it asks for itself every few seconds, and some providers have hundreds.
+const routesShown = 50
+
+func (m ShowModel) shown() []Route { return m.Routes[:min(len(m.Routes), routesShown)] }
+
+// more is how many routes are not shown.
+func (m ShowModel) more() int { return len(m.Routes) - len(m.shown()) }
 
 // Limits is what a provider is granted. Zero lengths and caps mean never and none.
 type Limits struct {
