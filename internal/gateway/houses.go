@@ -96,6 +96,19 @@ func (h *houses) replace(open map[int64]*House) {
 	h.open = open
 }
 
+// useOld notes that a way which was let go of is taken once more, so that abort still ends what is under way there.
+func (h *houses) useOld(old *House) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.life.Err() != nil {
+		old.Upstream.Abort()
+		return
+	}
+	last := replaced{old.Upstream, time.Now().Add(old.Provider.Limits.Total)}
+	h.replaced = slices.DeleteFunc(h.replaced, func(r replaced) bool { return r.Upstream == last.Upstream })
+	h.replaced = append(h.replaced, last)
+}
+
 // guard gives the provider's guard: the same for as long as there is the provider, so that what it knows of calls and
 // failures outlives every change.
 func (h *houses) guard(p tenancy.Provider) *breaker.Guard {

@@ -105,6 +105,8 @@ func (c *Call) Ask(ctx context.Context, m *Message) (Answer, error) {
 	// As the provider is reached now, with a new credential perhaps, unless it has moved.
 	if now := c.g.Models.list.Load().bySlug[own.Provider.Slug]; now != nil && now.Provider.ID == own.Provider.ID && now.Provider.BaseURL == own.Provider.BaseURL {
 		own = now
+	} else {
+		c.g.Models.houses.useOld(own)
 	}
 	return own.Upstream.Send(ctx, m)
 }
