@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"sync"
 
@@ -75,12 +77,36 @@ func newEmbedder(p tenancy.Provider, model, address, key string) cache.Embedder 
 
 func (e *embedder) Name() string { return e.name }
 
-var errNoVector = errors.New("the provider gave no vector")
+var (
+	errNoVector = errors.New("the provider gave no vector")
+	errNoAnswer = errors.New("the provider gave no answer that can be read")
+)
+
+// told is what the log and the page of operations may say of a failure. The client's own errors hold the whole answer, in
+// which a provider, or a proxy before it, may repeat the question and the credential.
+func told(err error) error {
+	var refused *openai.APIError
+	var failed *openai.RequestError
+	var network *net.OpError
+	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("the provider refused with status %d", refused.HTTPStatusCode)
+	case errors.As(err, &failed):
+		return fmt.Errorf("the provider failed with status %d", failed.HTTPStatusCode)
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.As(err, &network):
+		return network
+	}
+	return errNoAnswer
+}
 
 func (e *embedder) Embed(ctx context.Context, text string) ([]float32, int64, error) {
 	answer, err := e.client.CreateEmbeddings(ctx, openai.EmbeddingRequestStrings{Input: []string{text}, Model: openai.EmbeddingModel(e.model)})
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, told(err)
 	}
 	tokens := int64(answer.Usage.PromptTokens)
 	if len(answer.Data) == 0 {
