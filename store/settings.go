@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,27 @@ import (
 
 // cacheSetting is where the cache's settings lie.
 const cacheSetting = "cache"
+
+// installationSetting is where the name of the installation lies.
+const installationSetting = "installation"
+
+// Installation names the installation that this database belongs to, for what it shares with others, such as a Redis.
+// The name is drawn by the first who asks and stays.
+func (s *Store) Installation(ctx context.Context) (string, error) {
+	const read = `SELECT value #>> '{}' FROM settings WHERE name = $1`
+	var name string
+	err := s.db.GetContext(ctx, &name, read, installationSetting)
+	if errors.Is(err, sql.ErrNoRows) {
+		const draw = `INSERT INTO settings (name, value) VALUES ($1, to_jsonb($2::text)) ON CONFLICT (name) DO NOTHING`
+		if _, err = s.db.ExecContext(ctx, draw, installationSetting, strings.ToLower(rand.Text()[:16])); err == nil {
+			err = s.db.GetContext(ctx, &name, read, installationSetting) // another may have been first
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the installation's name: %w", err)
+	}
+	return name, nil
+}
 
 // CacheSettings gives the cache's settings. Until they are set, likeness is not looked for.
 func (s *Store) CacheSettings(ctx context.Context) (tenancy.CacheSettings, error) {

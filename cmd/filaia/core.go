@@ -26,16 +26,17 @@ import (
 
 // core is what the path of a call stands on.
 type core struct {
-	gate     *gateway.Gateway
-	ledger   *ledger.Ledger
-	quota    *quota.Manager
-	refusals *gateway.RefusalBook
-	breakers *breakerLog
-	houses   *connector
-	redis    rueidis.Client // nil: limits and cache are in process
-	store    *store.Store
-	replica  string
-	stale    chan struct{} // says that models, providers and prices must be read again
+	gate      *gateway.Gateway
+	ledger    *ledger.Ledger
+	quota     *quota.Manager
+	refusals  *gateway.RefusalBook
+	breakers  *breakerLog
+	houses    *connector
+	redis     rueidis.Client // nil: limits and cache are in process
+	store     *store.Store
+	replica   string
+	stale     chan struct{} // says that models, providers and prices must be read again
+	announced *time.Timer   // says so when the next price begins
 }
 
 // openCore recovers what an earlier life of this data folder left, and makes the gateway.
@@ -86,13 +87,18 @@ func (c *core) openGate(ctx context.Context, cfg config.Config, log *slog.Logger
 	if c.redis, err = openRedis(cfg.RedisURL, log); err != nil {
 		return err
 	}
-	answers, err := cache.New(cache.Options{Redis: c.redis, Now: time.Now, Log: log})
+	installation, err := c.store.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	space := "filaia:" + installation + ":"
+	answers, err := cache.New(cache.Options{Redis: c.redis, Space: space, Now: time.Now, Log: log})
 	if err != nil {
 		return fmt.Errorf("open the cache: %w", err)
 	}
 	c.gate = &gateway.Gateway{
 		Callers: gateway.NewCallers(c.store, time.Now), Models: gateway.NewModels(c.store, c.houses.connect, c.breakers.add, log),
-		Quota: c.quota, Rates: ratelimit.New(ratelimit.Options{Now: time.Now, Redis: c.redis, Log: log}), Cache: answers,
+		Quota: c.quota, Rates: ratelimit.New(ratelimit.Options{Now: time.Now, Redis: c.redis, Space: space, Log: log}), Cache: answers,
 		Ledger: c.ledger, Refusals: c.refusals, Responses: c.store, Log: log, Now: time.Now, AbortDrain: cfg.AbortDrain,
 	}
 	c.gate.LookCost = func(tokens int64) money.Micros { return c.houses.embedding.cost(tokens) }
@@ -112,10 +118,22 @@ func (c *core) reload(ctx context.Context) error {
 	}
 	c.houses.embedding.use(ctx, settings, c.gate, c.houses)
 	next, err := c.store.NextPriceAt(ctx)
-	if err == nil && !next.IsZero() {
-		time.AfterFunc(time.Until(next), c.outdated) // a price that was announced holds from its first second on
+	if err == nil {
+		c.await(next)
 	}
 	return err
+}
+
+// await has all read again at the time of the next price, which holds from its first second on; at zero there is none.
+// What was waited for before is waited for no more.
+func (c *core) await(next time.Time) {
+	if c.announced != nil {
+		c.announced.Stop()
+		c.announced = nil
+	}
+	if !next.IsZero() {
+		c.announced = time.AfterFunc(time.Until(next), c.outdated)
+	}
 }
 
 // outdated has models, providers and prices read again. It does not block.
@@ -172,6 +190,7 @@ func (c *core) close(log *slog.Logger) {
 	if c.redis != nil {
 		c.redis.Close()
 	}
+	c.await(time.Time{})
 	c.houses.close()
 }
 

@@ -42,6 +42,7 @@ type Options struct {
 	MaxBytes int64          // of entries in process, keys included; 256 MiB
 	MaxEntry int            // the largest body that is stored, in bytes; 1 MiB
 	Redis    rueidis.Client // nil: entries are in process
+	Space    string         // what all keys in Redis begin with: installations that share one differ in it; "filaia:"
 	Embedder Embedder       // nil: texts are not compared by likeness
 	// Threshold is the cosine from which texts are alike; DefaultThreshold.
 	Threshold float64
@@ -97,6 +98,9 @@ func New(o Options) (*Cache, error) {
 	if o.MaxVectorBytes <= 0 {
 		o.MaxVectorBytes = 64 << 20
 	}
+	if o.Space == "" {
+		o.Space = "filaia:"
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -114,7 +118,7 @@ func New(o Options) (*Cache, error) {
 	c.redisFuse = &fuse{part: "redis", rest: redisRest, now: o.Now, log: o.Log}
 	c.embedFuse = &fuse{part: "embedder", rest: embedRest, now: o.Now, log: o.Log}
 	if o.Redis != nil {
-		c.shelf = newRedis(o.Redis, codec, o.Now, c.redisFuse)
+		c.shelf = newRedis(o.Redis, o.Space, codec, o.Now, c.redisFuse)
 	} else {
 		c.shelf = newMemory(o.MaxBytes, o.MaxEntry, codec, o.Now)
 	}

@@ -15,11 +15,12 @@ import (
 )
 
 // redis keeps entries in Redis, which all replicas share. A tenant's keys have one hash tag, so that they are in one
-// place in a cluster: {t42}:g is the generation of its entries, {t42}:c:<generation>:<sum> an entry, and
-// {t42}:n:<generation>:<sum> another name of one. A generation is drawn by chance, never counted: should Redis forget
+// place in a cluster, and all keys begin with the installation's space: <space>cache:{t42}:g is the generation of its
+// entries, …:c:<generation>:<sum> an entry, and …:n:<generation>:<sum> another name of one. A generation is drawn by chance, never counted: should Redis forget
 // it, a count would begin anew and bring back what was purged.
 type redis struct {
 	client  rueidis.Client
+	space   string
 	codec   codec
 	now     func() time.Time
 	fuse    *fuse
@@ -40,16 +41,18 @@ const (
 	purgePatience = 5 * time.Second
 )
 
-func newRedis(client rueidis.Client, codec codec, now func() time.Time, fuse *fuse) *redis {
-	return &redis{client: client, codec: codec, now: now, fuse: fuse, patience: redisPatience, generations: map[int64]uint64{}}
+func newRedis(client rueidis.Client, space string, codec codec, now func() time.Time, fuse *fuse) *redis {
+	return &redis{client: client, space: space, codec: codec, now: now, fuse: fuse, patience: redisPatience, generations: map[int64]uint64{}}
 }
 
-func prefix(tenant int64) string { return "{t" + strconv.FormatInt(tenant, 10) + "}:" }
+func (r *redis) prefix(tenant int64) string {
+	return r.space + "cache:{t" + strconv.FormatInt(tenant, 10) + "}:"
+}
 
-func generationKey(tenant int64) string { return prefix(tenant) + "g" }
+func (r *redis) generationKey(tenant int64) string { return r.prefix(tenant) + "g" }
 
-func nameOf(q *Question, kind string, k *key) string {
-	return prefix(q.tenant) + kind + ":" + strconv.FormatUint(q.generation, 36) + ":" + base64.RawURLEncoding.EncodeToString(k[:])
+func (r *redis) nameOf(q *Question, kind string, k *key) string {
+	return r.prefix(q.tenant) + kind + ":" + strconv.FormatUint(q.generation, 36) + ":" + base64.RawURLEncoding.EncodeToString(k[:])
 }
 
 // do sends commands. ok is false where there is no answer to all of them.
@@ -102,7 +105,7 @@ func (r *redis) settle(ctx context.Context, q *Question) {
 	var drawn [8]byte
 	_, _ = rand.Read(drawn[:]) // never fails
 	fresh := binary.BigEndian.Uint64(drawn[:]) | 1
-	name := generationKey(q.tenant)
+	name := r.generationKey(q.tenant)
 	results, ok := r.do(ctx,
 		r.client.B().Set().Key(name).Value(strconv.FormatUint(fresh, 36)).Nx().Build(), r.client.B().Get().Key(name).Build())
 	if !ok {
@@ -154,9 +157,9 @@ func (r *redis) find(ctx context.Context, q *Question, notBefore time.Time) (*En
 
 // read gets the generation, the entry and its name.
 func (r *redis) read(ctx context.Context, q *Question) ([]rueidis.RedisMessage, bool) {
-	names := append(make([]string, 0, 3), generationKey(q.tenant), nameOf(q, "c", &q.exact))
+	names := append(make([]string, 0, 3), r.generationKey(q.tenant), r.nameOf(q, "c", &q.exact))
 	if q.hasAlias() {
-		names = append(names, nameOf(q, "n", &q.alias))
+		names = append(names, r.nameOf(q, "n", &q.alias))
 	}
 	results, ok := r.do(ctx, r.client.B().Mget().Key(names...).Build())
 	if !ok {
@@ -184,7 +187,7 @@ func (r *redis) fetch(ctx context.Context, q *Question, k key, notBefore time.Ti
 	if q.generation == 0 {
 		return nil
 	}
-	results, ok := r.do(ctx, r.client.B().Get().Key(nameOf(q, "c", &k)).Build())
+	results, ok := r.do(ctx, r.client.B().Get().Key(r.nameOf(q, "c", &k)).Build())
 	if !ok {
 		return nil
 	}
@@ -221,10 +224,10 @@ func (r *redis) put(ctx context.Context, q *Question, e *Entry, ttl time.Duratio
 	entry := e.own(r.now())
 	ttl = max(ttl, time.Millisecond)
 	cmds := []rueidis.Completed{
-		r.client.B().Set().Key(nameOf(q, "c", &q.exact)).Value(rueidis.BinaryString(r.codec.marshal(&entry))).Px(ttl).Build(),
+		r.client.B().Set().Key(r.nameOf(q, "c", &q.exact)).Value(rueidis.BinaryString(r.codec.marshal(&entry))).Px(ttl).Build(),
 	}
 	if q.hasAlias() {
-		cmds = append(cmds, r.client.B().Set().Key(nameOf(q, "n", &q.alias)).Value(rueidis.BinaryString(q.exact[:])).Px(ttl).Build())
+		cmds = append(cmds, r.client.B().Set().Key(r.nameOf(q, "n", &q.alias)).Value(rueidis.BinaryString(q.exact[:])).Px(ttl).Build())
 	}
 	_, ok := r.do(ctx, cmds...)
 	return ok
@@ -234,7 +237,7 @@ func (r *redis) put(ctx context.Context, q *Question, e *Entry, ttl time.Duratio
 func (r *redis) purge(ctx context.Context, tenant int64) error {
 	ctx, cancel := context.WithTimeout(ctx, purgePatience)
 	defer cancel()
-	if err := r.client.Do(ctx, r.client.B().Del().Key(generationKey(tenant)).Build()).Error(); err != nil {
+	if err := r.client.Do(ctx, r.client.B().Del().Key(r.generationKey(tenant)).Build()).Error(); err != nil {
 		return fmt.Errorf("purge the cache of tenant %d: %w", tenant, err)
 	}
 	return nil

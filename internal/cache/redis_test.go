@@ -190,3 +190,23 @@ func TestEntryOfUnknownFormIsAMiss(t *testing.T) {
 		t.Error("an entry of another version is read")
 	}
 }
+
+func TestInstallationsOnOneRedisShareNothing(t *testing.T) {
+	ctx, server := bounded(t), redistest.Start(t)
+	one, same := replicas(t, server, Options{Space: "filaia:one:"})
+	other, _ := replicas(t, server, Options{Space: "filaia:other:"})
+	const text = "Qual é o saldo da conta?"
+	q := mustAsk(t, one, 1, chat, question(text), Smart)
+	store(t, ctx, one, &q, &Entry{Body: []byte("R$ 12,00"), Model: "m"}, time.Hour)
+	for _, asked := range []string{text, "qual e o saldo da conta"} {
+		if e, how := seek(ctx, other, mustAsk(t, other, 1, chat, question(asked), Smart), time.Hour); how != Missed {
+			t.Errorf("a tenant of the same number reads %q by %v", e.Body, how)
+		}
+	}
+	if err := other.Purge(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, how := seek(ctx, same, mustAsk(t, same, 1, chat, question(text), Exact), time.Hour); how != ByExact {
+		t.Errorf("the other's purge took it: %v", how)
+	}
+}

@@ -13,6 +13,7 @@ import (
 type Options struct {
 	Now   func() time.Time // nil: time.Now
 	Redis rueidis.Client   // nil: everything is counted in process. It stays the caller's to close.
+	Space string           // what all keys in Redis begin with: installations that share one differ in it; "filaia:"
 	Log   *slog.Logger     // nil: nothing is logged
 }
 
@@ -51,7 +52,7 @@ func New(o Options) *Limiter {
 	l.start = l.now()
 	mode := Memory
 	if o.Redis != nil {
-		mode, l.redis = Redis, newRemote(o.Redis)
+		mode, l.redis = Redis, newRemote(o.Redis, o.Space)
 	}
 	l.circuit.Store(&circuit{mode: mode, since: l.start})
 	return l

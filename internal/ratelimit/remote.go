@@ -25,6 +25,7 @@ var ratesScript string
 // remote asks Redis.
 type remote struct {
 	client  rueidis.Client
+	space   string // before all keys
 	script  string
 	hash    string // how Redis names the script
 	replica string // names this limiter among those that share the Redis
@@ -35,8 +36,11 @@ type remote struct {
 	patience time.Duration // how long Redis may take to answer before it counts as away
 }
 
-func newRemote(client rueidis.Client) *remote {
-	r := &remote{client: client, replica: rand.Text()[:10], lease: 30 * time.Second, renew: 10 * time.Second, patience: 250 * time.Millisecond}
+func newRemote(client rueidis.Client, space string) *remote {
+	if space == "" {
+		space = "filaia:"
+	}
+	r := &remote{client: client, space: space, replica: rand.Text()[:10], lease: 30 * time.Second, renew: 10 * time.Second, patience: 250 * time.Millisecond}
 	r.use(ratesScript)
 	return r
 }
@@ -85,7 +89,7 @@ func (r *remote) newQuestion(purpose, id string, tokens int64) question {
 // about adds a scope, and what Redis is to be told of it. All keys of a tenant have one hash tag, so that a cluster
 // keeps them together.
 func (q *question) about(r *remote, m member, tell correction) {
-	base := "filaia:rates:{t" + strconv.FormatInt(m.tenant, 10) + "}:" + m.scope.Kind.String() + ":" + strconv.FormatInt(m.scope.ID, 10)
+	base := r.space + "rates:{t" + strconv.FormatInt(m.tenant, 10) + "}:" + m.scope.Kind.String() + ":" + strconv.FormatInt(m.scope.ID, 10)
 	// Keys that this run will not use need not be made; what stands for them must have the same tag.
 	places, heard := base, base
 	if m.scope.Limits.Parallel > 0 || len(tell.alive)+len(tell.ended) > 0 {

@@ -343,3 +343,18 @@ func TestAClusterTakesEveryQuestion(t *testing.T) {
 		t.Fatalf("%+v, %v", h, log.lines)
 	}
 }
+
+func TestInstallationsOnOneRedisShareNoLimit(t *testing.T) {
+	s := redistest.Start(t)
+	one, _ := shared(t, s, patient, func(l *Limiter) { l.redis.space = "filaia:one:" })
+	other, _ := shared(t, s, patient, func(l *Limiter) { l.redis.space = "filaia:other:" })
+	claim := Claim{Tenant: 1, Tokens: 10, Scopes: [3]Scope{{Tenant, 1, Limits{Requests: 1, Tokens: 10, Parallel: 1}}}}
+	admit(t, one, claim)
+	admit(t, other, claim)
+	if _, _, err := one.Acquire(t.Context(), claim); err == nil {
+		t.Error("its own limit is not kept")
+	}
+	if l := New(Options{Redis: connect(t, s), Space: "filaia:third:"}); l.redis.space != "filaia:third:" {
+		t.Errorf("the space is %q", l.redis.space)
+	}
+}
