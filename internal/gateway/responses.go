@@ -103,7 +103,7 @@ func (c *Call) Ask(ctx context.Context, m *Message) (Answer, error) {
 	}
 	own := c.route.house
 	// As the provider is reached now, with a new credential perhaps, unless it has moved.
-	if now := c.g.Models.list.Load().bySlug[own.Provider.Slug]; now != nil && now.Provider.ID == own.Provider.ID && now.Provider.BaseURL == own.Provider.BaseURL {
+	if now := c.g.Models.list.Load().bySlug[own.Provider.Slug]; now != nil && now.Provider.BaseURL == own.Provider.BaseURL {
 		own = now
 	} else {
 		c.g.Models.houses.useOld(own)
