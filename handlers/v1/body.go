@@ -36,7 +36,7 @@ type body struct {
 }
 
 // field marks the members that the gateway reads.
-type field uint16
+type field uint32
 
 const (
 	fieldModel field = 1 << iota
@@ -54,6 +54,9 @@ const (
 	fieldPrevious
 	fieldConversation
 	fieldMore
+	fieldItems
+	fieldTools
+	fieldPrompt
 )
 
 // maxChoices is OpenAI's own limit of n; maxOutputTokens is far above any model's.
@@ -151,11 +154,17 @@ func (b *body) read(f field, name string, value gjson.Result) (err error) {
 		if !value.IsArray() || !value.Get("0").Exists() {
 			return invalid("messages", "Invalid 'messages': expected an array with at least one message.")
 		}
+		return notOurs(messageReference(name, value))
 	case fieldInput:
 		if value.Type == gjson.Null && b.wire.needs == name {
 			return invalid(name, "Missing required parameter: '%s'.", name)
 		}
 		b.input = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+	case fieldItems:
+		b.input = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+		return notOurs(itemReference(name, value))
+	case fieldTools:
+		return notOurs(itemReference(name, value))
 	case fieldMore:
 		b.more = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
 	case fieldStream:
@@ -185,6 +194,10 @@ func (b *body) read(f field, name string, value gjson.Result) (err error) {
 	case fieldConversation:
 		if value.Type != gjson.Null { // they belong to the operator's account, and would be shared by all its tenants
 			return invalid(name, "'%s' is not supported here. Use 'previous_response_id' to continue a response.", name)
+		}
+	case fieldPrompt:
+		if value.Type != gjson.Null { // so do they
+			return invalid(name, "'%s' is not supported here. Send its text as 'instructions' and 'input'.", name)
 		}
 	}
 	return err

@@ -62,7 +62,8 @@ func wires() []*wire {
 		{
 			endpoint: "responses", path: "/responses", cut: "max_output_tokens", cutField: fieldMaxOutputTokens, least: 16,
 			fields: map[string]field{
-				"model": fieldModel, "input": fieldInput, "stream": fieldStream, "max_output_tokens": fieldMaxOutputTokens,
+				"model": fieldModel, "input": fieldItems, "stream": fieldStream, "max_output_tokens": fieldMaxOutputTokens,
+				"tools": fieldTools, "prompt": fieldPrompt,
 				"store": fieldStore, "background": fieldBackground, "previous_response_id": fieldPrevious, "conversation": fieldConversation,
 			},
 			bound: func(b *body) int64 { return int64(tokenizer.UpperBoundResponses(b.raw)) + b.before },
