@@ -138,3 +138,19 @@ func (i *install) metrics(added http.Header) string {
 	}
 	return string(text)
 }
+
+func TestTwoInstallationsOnOneRedisAreStrangers(t *testing.T) {
+	p := provider(t, openaitest.Options{})
+	redis := redistest.Start(t)
+	for range 2 { // the tenants of both have the same numbers
+		i := newInstall(t, p.URL())
+		i.env = append(i.env, "REDIS_URL="+redis.URL())
+		i.serve()
+		_, key := i.customer("cache", "--input-tokens", "1000000", "--output-tokens", "1000000", "--overage", "block", "--rpm", "2", "--cache", "exact")
+		for _, how := range []string{"miss", "hit"} {
+			if r := i.chat(key, chatOf("um")); r.status != http.StatusOK || r.header.Get("X-Fila-Cache") != how {
+				t.Errorf("%d %q, want %q: %s %v", r.status, r.header.Get("X-Fila-Cache"), how, r.body, r.err)
+			}
+		}
+	}
+}
