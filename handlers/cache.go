@@ -53,6 +53,23 @@ func likenessTyped(say i18n.Printer, likeness float64) string {
 	return text
 }
 
+// noLikeness tells whether no model is chosen that tells how alike two questions are: then smart caching is exact.
+func (p *Panel) noLikeness(ctx context.Context) (bool, error) {
+	settings, err := p.CacheRules.CacheSettings(ctx)
+	return settings.EmbeddingModel == "", err
+}
+
+// lacksLikeness tells whether a plan on sale promises more than that.
+func (p *Panel) lacksLikeness(ctx context.Context) (bool, error) {
+	if none, err := p.noLikeness(ctx); err != nil || !none {
+		return false, err
+	}
+	onSale, err := p.Plans.PlansOnSale(ctx)
+	return slices.ContainsFunc(onSale, func(one tenancy.Plan) bool {
+		return one.Published != nil && one.Published.Terms.Cache == tenancy.CacheSmart
+	}), err
+}
+
 // cacheDays is how far back the page looks.
 const cacheDays = 30
 
@@ -86,7 +103,8 @@ func (p *Panel) cacheModel(c *fiber.Ctx) (cache.PageModel, error) {
 		return m, err
 	}
 	m.Models = embedders(all)
-	return m, nil
+	m.Lacking, err = p.lacksLikeness(ctx)
+	return m, err
 }
 
 // embedders are the models on offer that can tell how alike two questions are: those named so, or all where none is.

@@ -189,3 +189,22 @@ func TestTheExchangeRateIsRecordedAndGrowsStale(t *testing.T) {
 	b.post("/models/rate", url.Values{"brl": {"5,50"}}).leadsTo("/models")
 	b.get("/models").has("R$\u00a05,50", text("models.rate_history"), "R$\u00a05,4321")
 }
+
+func TestAPriceFromMidnightUTCIsADate(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Viewer)
+	b.get("/models/gpt-4.1-nano").has("01/01/2025").lacks("31/12/2024")
+}
+
+func TestNamesOfThePanelsPagesAreNoModels(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Manager)
+	address, _ := modelHouse(t, "New", "preview", "llama-4")
+	v := b.otherHouse(address)
+	b.part(providerPath(v.ID) + "/import/list").has("llama-4").lacks(`value="New"`, `value="preview"`)
+	b.get(providerPath(v.ID) + "/import/list")
+	b.post(providerPath(v.ID)+"/import", url.Values{"models": {"New"}}).status(http.StatusUnprocessableEntity)
+	b.get("/models/new")
+	b.post("/models", url.Values{"name": {"Rate"}, "max_output_tokens": {"10"}}).status(http.StatusUnprocessableEntity).
+		has(text("models.error.name_reserved", "value", "Rate"))
+}

@@ -147,6 +147,11 @@ func (p *Panel) showPlan(c *fiber.Ctx) error {
 	if plan.Published != nil {
 		m.PublishedVersion, terms = plan.Published.Number, plan.Published.Terms
 	}
+	if terms.Cache == tenancy.CacheSmart {
+		if m.NoLikeness, err = p.noLikeness(c.UserContext()); err != nil {
+			return err
+		}
+	}
 	for _, one := range versions {
 		row := plans.Version{Number: one.Number, Terms: planTerms(one.Terms), Subscribers: one.Subscribers}
 		if one.PublishedAt != nil {

@@ -87,3 +87,25 @@ func TestThePreviewSaysWhatAnAnswerOfTheCacheCosts(t *testing.T) {
 		})
 	}
 }
+
+func TestSmartCachingSaysThatItLacksAModel(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Manager)
+	lacks := text("plans.no_likeness")
+	b.get("/cache").lacks(text("cache.lacking"))
+	b.get("/plans/new").has(lacks, `href="/cache"`)
+	b.post("/plans", with(planForm(), "cache", "smart", "publish", "yes")).status(http.StatusSeeOther)
+	plan, err := s.store.PlanBySlug(context.Background(), "ouro")
+	must(t, err)
+	path := planPath(plan.ID)
+	b.get(path).has(lacks)
+	b.get("/cache").has(text("cache.lacking"))
+	must(t, s.store.SetCacheSettings(context.Background(), tenancy.CacheSettings{EmbeddingModel: "text-embedding-3-small", Threshold: 0.95}))
+	for _, page := range []string{path, path + "/edit", "/plans/new"} {
+		b.get(page).lacks(lacks)
+	}
+	b.get("/cache").lacks(text("cache.lacking"))
+	must(t, s.store.SetCacheSettings(context.Background(), tenancy.CacheSettings{Threshold: 0.95}))
+	b.post(path, with(planForm(), "slug", "ouro", "cache", "exact", "publish", "yes")).leadsTo(path)
+	b.get(path).lacks(lacks)
+}

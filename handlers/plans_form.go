@@ -63,6 +63,9 @@ func (p *Panel) planForm(c *fiber.Ctx, plan tenancy.Plan) (plans.FormModel, erro
 	}
 	say := at(c).Say
 	m := plans.FormModel{Version: 1, Values: map[string]string{"simulate": say.Int(simulatedTokens)}}
+	if m.NoLikeness, err = p.noLikeness(c.UserContext()); err != nil {
+		return m, err
+	}
 	title := say.T("plans.new")
 	if plan.ID != 0 {
 		m.ID, m.Title, m.Subscribers = strconv.FormatInt(plan.ID, 10), plan.Name, plan.Subscribers

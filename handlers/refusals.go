@@ -42,7 +42,7 @@ func (p *Panel) listRefusals(c *fiber.Ctx) error {
 		return err
 	}
 	m.List.Tenant = true
-	return p.render(c, refusals.ListPage(p.frame(c, say.T("refusals.title"), "overview"), m), refusals.Rows(say, m.List))
+	return p.render(c, refusals.ListPage(p.frame(c, say.T("refusals.title"), "refusals"), m), refusals.Rows(say, m.List))
 }
 
 // showTenantRefusals is the tab of one customer.
@@ -105,7 +105,7 @@ func (p *Panel) showRefusal(c *fiber.Ctx) error {
 	r, err := p.findRefusal(c, p.Dashboard.Refusal)
 	if fault.Is(err, fault.NotFound) {
 		c.Status(fiber.StatusNotFound)
-		frame := p.frame(c, v.Say.T("refusals.unknown.title"), "overview")
+		frame := p.frame(c, v.Say.T("refusals.unknown.title"), "refusals")
 		return p.render(c, refusals.UnknownPage(frame, refusals.UnknownModel{Crumbs: []ui.Link{list}, List: list.Href}), nil)
 	}
 	if err != nil {
@@ -115,7 +115,7 @@ func (p *Panel) showRefusal(c *fiber.Ctx) error {
 	m.Crumbs = []ui.Link{list, {Label: r.TenantName, Href: tenantRef(r.TenantID) + "/refusals"}}
 	m.Facts = append([]ui.Fact{{Label: v.Say.T("refusals.col.tenant"), Text: r.TenantName}}, m.Facts...)
 	m.Steps = teamSteps(v.Say, r, p.Now(), v.User.Role.MayEdit())
-	return p.render(c, refusals.Page(p.frame(c, m.Title, "overview"), m), nil)
+	return p.render(c, refusals.Page(p.frame(c, m.Title, "refusals"), m), nil)
 }
 
 // findRefusal reads the one that the address names by its request's id, as callers are told it.

@@ -204,3 +204,14 @@ func TestNothingRefusedIsSaidSo(t *testing.T) {
 	c.person(t, tenancy.TenantViewer).get("/portal/refusals").status(http.StatusOK).has(text("refusals.none"))
 	s.as(t, tenancy.Viewer).get("/refusals").status(http.StatusOK).has(text("refusals.none"))
 }
+
+func TestTheNavigationLeadsToRefusals(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Viewer)
+	b.get("/plans").has(`href="/refusals"`)
+	page := b.get("/refusals").body
+	at := strings.Index(page, `aria-current="page"`)
+	if at < 0 || !strings.Contains(page[max(0, at-200):at+200], `href="/refusals"`) {
+		t.Error("refusals are not highlighted in the navigation")
+	}
+}

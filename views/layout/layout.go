@@ -70,6 +70,7 @@ func PanelNav(p i18n.Printer, u User) []Group {
 		{Label: p.T("nav.group.business"), Items: []Item{
 			{"plans", p.T("nav.plans"), "/plans", "stack-2"},
 			{"tenants", p.T("nav.tenants"), "/tenants", "building"},
+			{"refusals", p.T("refusals.title"), "/refusals", "alert-circle"},
 		}},
 		{Label: p.T("nav.group.platform"), Items: []Item{
 			{"keys", p.T("nav.keys"), "/keys", "key"},

@@ -92,6 +92,7 @@ type ShowModel struct {
 	Revenue          money.Micros // what current subscriptions bring a period, without excess
 	Examples         []Example
 	CreatedAt        time.Time
+	NoLikeness       bool // no model tells how alike two questions are: smart caching is exact for now
 }
 
 // Draft is the version that waits.
@@ -156,6 +157,7 @@ type FormModel struct {
 	Errors      map[string]string
 	Error       string
 	Preview     Preview
+	NoLikeness  bool // as in ShowModel
 }
 
 func (m FormModel) action() string {
