@@ -144,7 +144,9 @@ func TestEveryStreamFails(t *testing.T) {
 			FaultMalformed: func(r response, events []string) bool {
 				return r.err == nil && len(events) == len(whole) && !gjson.Valid(dataOf(r.body)[2])
 			},
-			FaultNoUsage: func(r response, events []string) bool { return r.err == nil && !strings.Contains(r.body, "total_tokens") },
+			FaultNoUsage: func(r response, events []string) bool {
+				return r.err == nil && !strings.Contains(r.body, "total_tokens")
+			},
 		} {
 			s.Next(Behaviour{Fault: fault, After: 2})
 			r := e.send(t, s)
