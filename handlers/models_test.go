@@ -201,7 +201,7 @@ func TestNamesOfThePanelsPagesAreNoModels(t *testing.T) {
 	b := s.as(t, tenancy.Manager)
 	address, _ := modelHouse(t, "New", "preview", "llama-4")
 	v := b.otherHouse(address)
-	b.part(providerPath(v.ID) + "/import/list").has("llama-4").lacks(`value="New"`, `value="preview"`)
+	b.part(providerPath(v.ID)+"/import/list").has("llama-4").lacks(`value="New"`, `value="preview"`)
 	b.get(providerPath(v.ID) + "/import/list")
 	b.post(providerPath(v.ID)+"/import", url.Values{"models": {"New"}}).status(http.StatusUnprocessableEntity)
 	b.get("/models/new")

@@ -17,7 +17,7 @@ type PageModel struct {
 	Memory    Memory
 	Models    []ui.Option // those that can tell how alike two questions are
 	Customers []ui.Option
-	Lacking   bool        // a plan is smart, and none of them is chosen
+	Lacking   bool // a plan is smart, and none of them is chosen
 	Values    map[string]string
 	Errors    map[string]string
 	Error     string
