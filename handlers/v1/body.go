@@ -72,6 +72,8 @@ func (w *wire) readBody(contentType, raw []byte) (b *body, err error) {
 	switch {
 	case form && !w.uploads: // a provider that took it would read what we do not
 		return nil, invalid("", "Unsupported content type: '%s'. This API method only accepts 'application/json' requests.", fiber.MIMEMultipartForm)
+	case !form && w.uploads: // an image that is named instead of sent would not be counted
+		return nil, invalid("", "Unsupported content type: '%s'. This API method only accepts '%s' requests.", abbreviate(strings.TrimSpace(kind)), fiber.MIMEMultipartForm)
 	case form:
 		b, err = w.readMultipart(string(contentType), raw)
 	default:

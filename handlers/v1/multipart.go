@@ -55,6 +55,9 @@ func (b *body) readPart(part *multipart.Part) error {
 	}
 	kind, params, err := mime.ParseMediaType(dispositions[0])
 	name := params["name"]
+	if ambiguous(dispositions[0]) {
+		return invalid("", "A part of the multipart body of your request has more than one name, or one in an encoding that is not accepted.")
+	}
 	if err != nil || kind != "form-data" || name == "" {
 		return invalid("", "A part of the multipart body of your request has no name.")
 	}
@@ -78,6 +81,23 @@ func (b *body) readPart(part *multipart.Part) error {
 	}
 	b.seen |= f
 	return b.readText(f, name, string(text))
+}
+
+// ambiguous tells whether readers may differ in a part's name: some know RFC 5987's name*, and others do not; some take the
+// first of two, and others the last.
+func ambiguous(disposition string) bool {
+	var keys []string
+	for piece := range strings.SplitSeq(disposition, ";") {
+		key, _, given := strings.Cut(piece, "=")
+		key = strings.ToLower(strings.TrimSpace(key))
+		if given && (strings.HasPrefix(key, "name*") || slices.Contains(keys, key)) {
+			return true
+		}
+		if given {
+			keys = append(keys, key)
+		}
+	}
+	return false
 }
 
 // readFile measures what was uploaded, or a field that does not matter.

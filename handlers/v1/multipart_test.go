@@ -119,6 +119,10 @@ func TestFormsThatParsersReadDifferentlyAreRefused(t *testing.T) {
 		"a model as an image":         {good().part("Content-Type: image/png\r\n" + disposition + "name=\"model\"\r\n\r\ngpt-4o-transcribe").String(), "", "model"},
 		"a model as a file":           {good().part(disposition + "name=\"model\"; filename=\"\"\r\n\r\ngpt-4o-transcribe").String(), "", "model"},
 		"a name given twice":          {good().part(disposition + "name=\"x\"; name=\"model\"\r\n\r\ngpt-4o-transcribe").String(), "", ""},
+		"a name given twice alike":    {good().part(disposition + "name=\"x\"; Name=\"x\"\r\n\r\nx").String(), "", ""},
+		"a name in an encoding":       {newForm().part(disposition + "name*=utf-8''model\r\n\r\nwhisper-1").String(), "", ""},
+		"a name and one encoded":      {good().part(disposition + "name=\"x\"; name*=utf-8''model\r\n\r\ngpt-4o-transcribe").String(), "", ""},
+		"a name in pieces":            {good().part(disposition + "name=\"x\"; name*0=mod; name*1=el\r\n\r\ngpt-4o-transcribe").String(), "", ""},
 		"two dispositions":            {good().part(disposition + "name=\"x\"\r\n" + disposition + "name=\"model\"\r\n\r\ngpt-4o-transcribe").String(), "", ""},
 		"no disposition":              {good().part("Content-Type: text/plain\r\n\r\ngpt-4o-transcribe").String(), "", ""},
 		"no name":                     {good().part(disposition + "\r\n\r\nx").String(), "", ""},
@@ -185,6 +189,36 @@ func TestFormsGoOnlyWhereFilesGo(t *testing.T) {
 	}
 	if n := s.provider.Stats().Requests; n != 0 {
 		t.Errorf("%d forms reached the provider", n)
+	}
+}
+
+// TestFilesGoOnlyInForms: an image that JSON names is not seen, and could not be held.
+func TestFilesGoOnlyInForms(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	for _, e := range endpoints() {
+		if e.form == nil {
+			continue
+		}
+		for _, kind := range []string{"", "application/json", "text/plain", "application/json; boundary=" + boundary} {
+			a := s.send(http.MethodPost, e.path, s.key, kind, `{"model":"`+e.model+`","prompt":"um gato","images":[{"image_url":"https://e.x/a.png"}]}`)
+			if seen(t, a, 400, "invalid_request_error", "", ""); !strings.Contains(a.body, "multipart/form-data") {
+				t.Errorf("it does not say what is accepted: %s", a.body)
+			}
+		}
+	}
+	if n := s.reached(); n != 0 {
+		t.Errorf("%d calls reached the provider", n)
+	}
+	s.unheld()
+}
+
+// TestAFilesNameMayBeEncoded as several clients do with letters beyond ASCII.
+func TestAFilesNameMayBeEncoded(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	f := newForm().field("model", "whisper-1").
+		part("Content-Disposition: form-data; name=\"file\"; filename=\"a; b.mp3\"; filename*=utf-8''a%3B%20%C3%A7.mp3\r\n\r\n\xff\xfb")
+	if a := s.send(http.MethodPost, "/audio/transcriptions", s.key, f.contentType(), f.String()); a.status != http.StatusOK {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }
 
