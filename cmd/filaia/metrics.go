@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/fila-ia/filaia/internal/breaker"
@@ -19,30 +18,29 @@ func (c *core) serveMetrics(ctx *fiber.Ctx) error {
 	}
 	ctx.Set(fiber.HeaderContentType, "text/plain; version=0.0.4; charset=utf-8")
 	c.writeMetrics(ctx.Response().BodyWriter())
-	metrics.WriteProcessMetrics(ctx.Response().BodyWriter())
 	return nil
 }
 
 func (c *core) writeMetrics(w io.Writer) {
 	spool := c.ledger.Stats()
-	metrics.WriteGaugeUint64(w, "filaia_spool_events", spool.Lag())
-	metrics.WriteGaugeFloat64(w, "filaia_spool_age_seconds", spool.OldestAge.Seconds())
-	metrics.WriteGaugeUint64(w, "filaia_calls", uint64(spool.InFlight))
-	metrics.WriteGaugeUint64(w, "filaia_spool_bytes", uint64(max(spool.Bytes, 0)))
+	figure(w, "filaia_spool_events", spool.Lag())
+	figure(w, "filaia_spool_age_seconds", spool.OldestAge.Seconds())
+	figure(w, "filaia_calls", uint64(spool.InFlight))
+	figure(w, "filaia_spool_bytes", uint64(max(spool.Bytes, 0)))
 	limits := c.gate.Rates.Health()
 	for _, mode := range []ratelimit.Mode{ratelimit.Memory, ratelimit.Redis, ratelimit.Fallback} {
-		metrics.WriteGaugeUint64(w, fmt.Sprintf(`filaia_limits_mode{mode=%q}`, mode), one(limits.Mode == mode))
+		figure(w, fmt.Sprintf(`filaia_limits_mode{mode=%q}`, mode), one(limits.Mode == mode))
 	}
-	metrics.WriteCounterUint64(w, "filaia_limits_redis_failures_total", uint64(limits.Failures))
-	metrics.WriteCounterUint64(w, "filaia_limits_redis_round_trips_total", uint64(limits.RoundTrips))
+	figure(w, "filaia_limits_redis_failures_total", uint64(limits.Failures))
+	figure(w, "filaia_limits_redis_round_trips_total", uint64(limits.RoundTrips))
 	c.writeCacheMetrics(w)
 	for _, house := range c.gate.Models.Houses() {
 		snapshot, slug := house.Guard.Snapshot(), house.Provider.Slug
-		metrics.WriteGaugeUint64(w, fmt.Sprintf(`filaia_provider_calls{provider=%q}`, slug), uint64(snapshot.Parallel))
-		metrics.WriteGaugeUint64(w, fmt.Sprintf(`filaia_provider_waiting{provider=%q}`, slug), uint64(snapshot.Waiting))
+		figure(w, fmt.Sprintf(`filaia_provider_calls{provider=%q}`, slug), uint64(snapshot.Parallel))
+		figure(w, fmt.Sprintf(`filaia_provider_waiting{provider=%q}`, slug), uint64(snapshot.Waiting))
 		for _, m := range snapshot.Models {
 			open := m.State == breaker.Open || m.State == breaker.ForcedOpen
-			metrics.WriteGaugeUint64(w, fmt.Sprintf(`filaia_breaker_open{provider=%q,model=%q}`, slug, m.Model), one(open))
+			figure(w, fmt.Sprintf(`filaia_breaker_open{provider=%q,model=%q}`, slug, m.Model), one(open))
 		}
 	}
 }
@@ -50,12 +48,17 @@ func (c *core) writeMetrics(w io.Writer) {
 func (c *core) writeCacheMetrics(w io.Writer) {
 	s := c.gate.Cache.Stats()
 	for how, n := range map[string]int64{"exact": s.ByExact, "normalised": s.ByNormalised, "likeness": s.ByLikeness, "coalesced": s.Coalesced} {
-		metrics.WriteCounterUint64(w, fmt.Sprintf(`filaia_cache_hits_total{how=%q}`, how), uint64(n))
+		figure(w, fmt.Sprintf(`filaia_cache_hits_total{how=%q}`, how), uint64(n))
 	}
-	metrics.WriteCounterUint64(w, "filaia_cache_misses_total", uint64(max(s.Misses-s.Coalesced, 0)))
-	metrics.WriteGaugeUint64(w, "filaia_cache_entries", uint64(s.Entries))
-	metrics.WriteGaugeUint64(w, "filaia_cache_bytes", uint64(s.Bytes+s.VectorBytes))
-	metrics.WriteGaugeUint64(w, "filaia_cache_redis_away", one(c.gate.Cache.Health() != nil))
+	figure(w, "filaia_cache_misses_total", uint64(max(s.Misses-s.Coalesced, 0)))
+	figure(w, "filaia_cache_entries", uint64(s.Entries))
+	figure(w, "filaia_cache_bytes", uint64(s.Bytes+s.VectorBytes))
+	figure(w, "filaia_cache_redis_away", one(c.gate.Cache.Health() != nil))
+}
+
+// figure writes one line. By convention names that end in _total only grow.
+func figure[N uint64 | float64](w io.Writer, name string, value N) {
+	fmt.Fprintln(w, name, value)
 }
 
 func one(yes bool) uint64 {
