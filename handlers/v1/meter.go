@@ -78,6 +78,25 @@ func (m *meter) answer(root gjson.Result) {
 			if tokens, ok := readUsage(value); ok {
 				m.tokens, m.reported = tokens, true
 			}
+		case "id":
+			if m.body.wire.endpoint == "responses" && !m.body.forgotten {
+				m.object = strings.Clone(value.String()) // outlives the answer's memory
+			}
+		case "status":
+			m.pending = unfinished(value.Str)
+			m.failed = m.failed || value.Str == "failed"
+		}
+		return true
+	})
+	if !m.reported { // else nobody counts what was said
+		m.gather(root)
+	}
+}
+
+// gather takes the text of a whole answer.
+func (m *meter) gather(root gjson.Result) {
+	root.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
 		case "choices":
 			value.ForEach(func(_, choice gjson.Result) bool {
 				m.said(choice.Get("message"))
@@ -89,13 +108,23 @@ func (m *meter) answer(root gjson.Result) {
 				m.item(item)
 				return true
 			})
-		case "id":
-			if m.body.wire.endpoint == "responses" && !m.body.forgotten {
-				m.object = strings.Clone(value.String()) // outlives the answer's memory
+		}
+		return true
+	})
+}
+
+// choice reads a choice of a chunk in one pass.
+func (m *meter) choice(choice gjson.Result) {
+	choice.ForEach(func(key, value gjson.Result) bool {
+		switch key.Str {
+		case "delta":
+			m.said(value)
+		case "finish_reason":
+			if value.Type == gjson.String {
+				m.finishes++
 			}
-		case "status":
-			m.pending = unfinished(value.Str)
-			m.failed = m.failed || value.Str == "failed"
+		default:
+			m.say(key.Str, value)
 		}
 		return true
 	})
@@ -104,20 +133,25 @@ func (m *meter) answer(root gjson.Result) {
 // said gathers the text of a message, of a chunk's delta or of a completion's choice.
 func (m *meter) said(message gjson.Result) {
 	message.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
-		case "content", "refusal", "reasoning_content", "reasoning", "text":
-			if value.Type == gjson.String {
-				m.text = append(m.text, value.String()...)
-			}
-		case "tool_calls":
-			value.ForEach(func(_, call gjson.Result) bool {
-				m.text = append(m.text, call.Get("function.name").String()...)
-				m.text = append(m.text, call.Get("function.arguments").String()...)
-				return true
-			})
-		}
+		m.say(key.Str, value)
 		return true
 	})
+}
+
+// say gathers the text of one member of them.
+func (m *meter) say(name string, value gjson.Result) {
+	switch name {
+	case "content", "refusal", "reasoning_content", "reasoning", "text":
+		if value.Type == gjson.String {
+			m.text = append(m.text, value.Str...)
+		}
+	case "tool_calls":
+		value.ForEach(func(_, call gjson.Result) bool {
+			m.text = append(m.text, call.Get("function.name").String()...)
+			m.text = append(m.text, call.Get("function.arguments").String()...)
+			return true
+		})
+	}
 }
 
 // item gathers the text of an item of a response.
@@ -155,11 +189,7 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 		case key.Str == "choices" && value.IsArray():
 			value.ForEach(func(_, choice gjson.Result) bool {
 				choices++
-				m.said(choice.Get("delta"))
-				m.said(choice)
-				if choice.Get("finish_reason").Type == gjson.String {
-					m.finishes++
-				}
+				m.choice(choice)
 				return true
 			})
 		case key.Str == "usage":
