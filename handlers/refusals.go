@@ -36,7 +36,7 @@ const refusalsPage = 50
 
 func (p *Panel) listRefusals(c *fiber.Ctx) error {
 	say := at(c).Say
-	m := refusals.ListModel{Crumbs: []ui.Link{{Label: say.T("dashboard.title"), Href: "/"}}}
+	m := refusals.ListModel{}
 	var err error
 	if m.List, err = p.refusalList(c, 0, p.Dashboard.Refusals, "/refusals"); err != nil {
 		return err
