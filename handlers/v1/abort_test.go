@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fila-ia/filaia/internal/openaitest"
+	"github.com/fila-ia/filaia/internal/tokenizer"
 )
 
 // longStream makes the provider take its time for an endpoint's stream.
@@ -70,14 +71,14 @@ func TestAClientThatLeavesAnySlowStreamIsBilledWhatWasDelivered(t *testing.T) {
 	}
 }
 
-// TestABinarySoundIsDrainedAndCountsAsARequest: there is no figure to wait for, but what was made must be recorded.
-func TestABinarySoundIsDrainedAndCountsAsARequest(t *testing.T) {
+// TestABinarySoundIsDrainedAndCountsWhatWasRead: there is no figure to wait for, but what was made must be recorded.
+func TestABinarySoundIsDrainedAndCountsWhatWasRead(t *testing.T) {
 	s := newSite(t, roomy(), openaitest.Options{})
 	for n, drain := range []time.Duration{0, 20 * time.Second} {
 		s.gate.AbortDrain = drain
 		s.provider.Next(openaitest.Behaviour{Pause: 20 * time.Millisecond})
 		s.leaveBinary(strings.Repeat("Bom dia. ", 100))
-		if r := s.records(n + 1)[n]; r.Status != "aborted" || r.Estimated || r.In != 0 || r.Out != 0 {
+		if r := s.records(n + 1)[n]; r.Status != "aborted" || !r.Estimated || r.In != int64(tokenizer.Count("gpt-4o-mini-tts", strings.Repeat("Bom dia. ", 100))) || r.Out != 0 {
 			t.Errorf("%+v", r)
 		}
 		if answered := s.provider.Stats().Answered == 1; answered != (drain > 0) {

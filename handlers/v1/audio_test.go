@@ -91,3 +91,15 @@ func TestATranscriptOfAModelWithTokensCountsThem(t *testing.T) {
 	}
 	s.unheld()
 }
+
+// TestASoundOfAModelWithoutATokenPriceCountsNone: it is paid by the request.
+func TestASoundOfAModelWithoutATokenPriceCountsNone(t *testing.T) {
+	s := newSite(t, roomy(), openaitest.Options{})
+	if a := s.do(http.MethodPost, "/audio/speech", s.key, `{"model":"tts-1","voice":"alloy","input":"Bom dia."}`); a.status != 200 || a.body == "" {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if r := s.records(1)[0]; r.Status != "ok" || r.In != 0 || r.Out != 0 || r.Estimated {
+		t.Errorf("%+v", r)
+	}
+	s.unheld()
+}

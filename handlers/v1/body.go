@@ -266,7 +266,7 @@ func abbreviate(raw string) string {
 func (b *body) retained() *body {
 	c := *b
 	c.raw, c.input, c.more = nil, nil, nil
-	if !b.wire.byRequest { // else nothing is counted, and a form may be large
+	if !b.wire.byRequest || b.wire.endpoint == "audio.speech" { // else nothing is counted, and a form may be large
 		c.raw, c.input, c.more = bytes.Clone(b.raw), bytes.Clone(b.input), bytes.Clone(b.more)
 	}
 	return &c

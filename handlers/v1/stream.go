@@ -270,6 +270,9 @@ func (s *relay) record(status usage.Status) error {
 		return nil
 	}
 	o.Tokens, o.Estimated = s.meter.used()
+	if s.binary && s.firstByte > 0 && s.call.TokenPriced() { // a bare sound tells no usage, but its text was read
+		o.Tokens.Input, o.Estimated = s.body.wire.count(s.body), true
+	}
 	return s.call.Finish(o)
 }
 

@@ -308,6 +308,9 @@ func (c *Call) price() tenancy.Price {
 	return c.offer.Price
 }
 
+// TokenPriced tells whether the model's tokens have a price; else a call without a usage takes none.
+func (c *Call) TokenPriced() bool { return c.offer.Price.Input != 0 || c.offer.Price.Output != 0 }
+
 // Found gives the tokens of an answer of the cache, and whether it is one: its usage is known.
 func (c *Call) Found() (t usage.Tokens, ok bool) {
 	if c.entry == nil {
