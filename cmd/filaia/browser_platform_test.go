@@ -42,7 +42,7 @@ func (w *walk) addsAProvider(address string) {
 		w.t.Error("the typed key is lost by the test")
 	}
 	w.follow(".form-actions .btn-primary", `/providers/\d+`)
-	w.shows("main", "Segunda casa", "Conectado", "termina em …casa")
+	w.shows("main", "Segunda casa", "Pronto", "termina em …casa")
 }
 
 // importsItsModels finds one of them, and takes that one alone.
