@@ -7,15 +7,17 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Calls may name objects that the provider keeps: files, vector stores, containers, items of other responses. They belong to
-// the operator's account, which all tenants share, and whose each one is nobody can tell. So what a call needs must be in it.
+// Calls may name objects that the provider keeps: files, vector stores, containers. They belong to the operator's account,
+// which all tenants share, and none was made through the gateway: so whichever is named is not the caller's, and what a call
+// needs must be in it. Items of earlier responses may be named: SDKs do so by themselves, and their ids, which cannot be
+// guessed, are told to nobody but the tenant they were made for.
 
 // maxReferenceDepth is deeper below a member than any reference stands; to look further would only take time.
 const maxReferenceDepth = 10
 
 // Bytes without which a value names no such object. They spare nearly all calls the walk.
 var (
-	hintsOfItems    = [...]string{`id"`, `ids"`, `container"`}
+	hintsOfItems    = [...]string{`_id"`, `_ids"`, `container"`}
 	hintsOfMessages = [...]string{`file_id"`, `audio"`}
 )
 
@@ -23,16 +25,6 @@ var (
 func itemReference(name string, value gjson.Result) string {
 	if !hinted(value.Raw, hintsOfItems[:]) {
 		return ""
-	}
-	if name == "input" && value.IsArray() {
-		if path := eachOf(value, func(item gjson.Result) string {
-			if refersToItem(item) {
-				return ".id"
-			}
-			return ""
-		}); path != "" {
-			return name + path
-		}
 	}
 	return below(name, reference(value, maxReferenceDepth))
 }
@@ -74,28 +66,6 @@ func escapesLetter(raw string) bool {
 		}
 		raw = rest
 	}
-}
-
-// refersToItem tells whether an item stands for one that is stored: by its type, by having nothing but an id, or as an image
-// that is not there.
-func refersToItem(item gjson.Result) bool {
-	var id, named, kind, image, shown, hidden bool
-	item.ForEach(func(key, value gjson.Result) bool {
-		text := value.Type == gjson.String && value.Str != ""
-		switch key.Str {
-		case "id":
-			id = id || text
-		case "type":
-			named, image = named || value.Str == "item_reference", image || value.Str == "image_generation_call"
-			kind = kind || text
-		case "role":
-			kind = kind || text
-		case "result":
-			shown, hidden = shown || text, hidden || !text
-		}
-		return true
-	})
-	return id && (named || !kind || image && (hidden || !shown))
 }
 
 // reference finds a reference at most depth levels below a value.

@@ -12,14 +12,6 @@ func TestWhatTheProviderStoresCannotBeReferredTo(t *testing.T) {
 	s := newSite(t, roomy(), openaitest.Options{})
 	for param, cases := range map[string][]struct{ path, members string }{
 		"prompt": {{"/responses", `"input":"oi","prompt":{"id":"pmpt_x"}`}, {"/responses", `"input":"oi","prompt":"pmpt_x"`}},
-		"input[0].id": {
-			{"/responses", `"input":[{"type":"item_reference","id":"msg_x"},{"role":"user","content":"repita"}]`},
-			{"/responses", `"input":[{"id":"msg_x"}]`},
-			{"/responses", `"input":[{"id":"msg_x","type":null}]`},
-			{"/responses", `"input":[{"type":"message","i\u0064":"msg_x","type":"item_reference"}]`},
-			{"/responses", `"input":[{"type":"image_generation_call","id":"ig_x"}]`},
-			{"/responses", `"input":[{"type":"image_generation_call","id":"ig_x","result":"QUJD","result":null}]`},
-		},
 		"input[1].content[1].file_id": {
 			{"/responses", `"input":[{"role":"user","content":"a"},{"role":"user","content":[{"type":"input_text","text":"b"},{"type":"input_file","file_id":"file-x"}]}]`},
 			{"/responses", `"input":[{},{"role":"user","content":[{},{"type":"input_image","file\u005fid":"file-x"}]}]`},
@@ -62,6 +54,7 @@ func TestWhatOnlyLooksLikeAReferencePasses(t *testing.T) {
 		{"/responses", `"prompt":null,"tools":[],"input":"\"file_id\": \"file-x\", \"container\""`},
 		{"/responses", `"input":[{"id":"msg_x","type":"message","role":"assistant","status":"completed","content":[{"type":"output_text","text":"a","annotations":[{"type":"file_citation","file_id":"file-x"},{"type":"container_file_citation","container_id":"cntr_x"}]}]},{"role":"user","content":"b"}]`},
 		{"/responses", `"input":[{"id":"rs_x","type":"reasoning","summary":[]},{"id":"fc_x","type":"function_call","call_id":"c","name":"f","arguments":"{\"file_id\":\"x\"}"},{"type":"function_call_output","call_id":"c","output":"{\"file_id\":\"x\"}"}]`},
+		{"/responses", `"input":[{"type":"item_reference","id":"msg_x"},{"role":"user","content":"repita"}]`},
 		{"/responses", `"input":[{"id":"ig_x","type":"image_generation_call","result":"QUJD"},{"id":"fs_x","type":"file_search_call","queries":[],"results":[{"file_id":"file-x"}]}]`},
 		{"/responses", `"input":[{"role":"user","content":[{"type":"input_image","file_id":null,"image_url":"https://e.x/a.png"},{"type":"input_file","file_id":"","file_data":"QUJD"}]}]`},
 		{"/responses", `"input":"oi","tools":[{"type":"function","name":"f","parameters":{"type":"object","default":{"file_id":"x"},"properties":{"file_id":{"type":"string"},"container":{"type":"string"}}}},{"type":"code_interpreter","container":{"type":"auto","file_ids":[]}}]`},

@@ -21,6 +21,8 @@ const (
 	webSearchAllowance = 8_000
 	// maxToolCalls is how many calls of the provider's own tools are allowed for where the caller permits more.
 	maxToolCalls = 8
+	// storedItemAllowance is allowed for an item of an earlier response that only its id stands for: a long answer.
+	storedItemAllowance = 4_096
 	// base64PerAudioToken is a low estimate of the base64 bytes behind one audio token: 100 ms of an 8 kbit/s MP3
 	// are 100 bytes, or 133 in base64.
 	base64PerAudioToken = 64

@@ -88,7 +88,10 @@ func (p *prompt) addItem(item gjson.Result) {
 		return
 	}
 	p.total += tokensPerMessage
+	id, shown := false, false
 	item.ForEach(func(key, value gjson.Result) bool {
+		id = id || key.Str == "id"
+		shown = shown || key.Str != "id" && key.Str != "type" && key.Str != "status"
 		switch {
 		case (key.Str == "content" || key.Str == "output") && value.IsArray():
 			value.ForEach(func(_, part gjson.Result) bool {
@@ -103,6 +106,9 @@ func (p *prompt) addItem(item gjson.Result) {
 		}
 		return true
 	})
+	if id && !shown {
+		p.total += storedItemAllowance
+	}
 }
 
 // addItemPart counts one element of an item's content, by the fields that are there.
