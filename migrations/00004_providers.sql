@@ -23,7 +23,7 @@ CREATE TABLE providers (
     max_waiting             int NOT NULL DEFAULT 200 CHECK (max_waiting >= 0),
     max_wait_ms             int NOT NULL DEFAULT 10000 CHECK (max_wait_ms > 0),
     breaker_failure_percent int NOT NULL DEFAULT 50 CHECK (breaker_failure_percent BETWEEN 1 AND 100),
-    breaker_min_calls       int NOT NULL DEFAULT 5 CHECK (breaker_min_calls > 0),
+    breaker_min_calls       int NOT NULL DEFAULT 20 CHECK (breaker_min_calls > 0),
     breaker_window_ms       int NOT NULL DEFAULT 30000 CHECK (breaker_window_ms > 0),
     breaker_slow_ms         int NOT NULL DEFAULT 60000 CHECK (breaker_slow_ms >= 0),
     breaker_open_ms         int NOT NULL DEFAULT 15000 CHECK (breaker_open_ms > 0),

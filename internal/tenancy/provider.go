@@ -62,7 +62,7 @@ func DefaultProviderLimits() ProviderLimits {
 	return ProviderLimits{
 		Connect: 10 * time.Second, FirstByte: 5 * time.Minute, Idle: 2 * time.Minute, Total: 10 * time.Minute,
 		Retries: 2, MaxWaiting: 200, MaxWait: 10 * time.Second,
-		BreakerFailurePercent: 50, BreakerMinCalls: 5, BreakerWindow: 30 * time.Second, BreakerSlow: time.Minute, BreakerOpen: 15 * time.Second,
+		BreakerFailurePercent: 50, BreakerMinCalls: 20, BreakerWindow: 30 * time.Second, BreakerSlow: time.Minute, BreakerOpen: 15 * time.Second,
 	}
 }
 
