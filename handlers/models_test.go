@@ -156,7 +156,7 @@ func TestAnImportedModelGoesOnOfferWithItsFirstPrice(t *testing.T) {
 func TestThePreviewSaysWhatCallsCost(t *testing.T) {
 	s := newSite(t)
 	b := s.as(t, tenancy.Manager)
-	s.rate(t, s.Now(), 5_000_000)
+	s.rate(t, s.Now().In(s.Zone), 5_000_000) // the day that people there have
 	b.get("/models/new")
 	for name, c := range map[string]struct {
 		form url.Values
