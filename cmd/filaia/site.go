@@ -153,29 +153,3 @@ func announce(ctx context.Context, w world, cfg config.Config, db *database) err
 	fmt.Fprintf(w.stdout, "\n  FILA-IA is ready. Open this link once to make the first owner:\n\n  %s/setup?token=%s\n\n", cfg.PublicURL, token)
 	return nil
 }
-
-// upkeep makes partitions ahead and sweeps what has expired.
-func upkeep(ctx context.Context, s *store.Store, log *slog.Logger) error {
-	tick := time.NewTicker(10 * time.Minute)
-	defer tick.Stop()
-	for {
-		for name, job := range map[string]func() error{
-			"make partitions": func() error { return makePartitions(ctx, s) },
-			"sweep minutes":   func() error { _, err := s.SweepMinutes(ctx); return err },
-			"reap leases":     func() error { return s.ReapLeases(ctx) },
-			"sweep sessions":  func() error { _, err := s.SweepSessions(ctx); return err },
-			"sweep refusals":  func() error { _, err := s.SweepRefusals(ctx); return err },
-			"sweep responses": func() error { _, err := s.SweepResponses(ctx); return err },
-			"sweep breakers":  func() error { _, err := s.SweepBreakerChanges(ctx); return err },
-		} {
-			if err := job(); err != nil && ctx.Err() == nil {
-				log.Error("upkeep failed", "job", name, "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
