@@ -21,6 +21,8 @@ func TestABadSettingStopsTheStartWithOneLine(t *testing.T) {
 		{"FILAIA_LISTEN=127.0.0.1:webb", "FILAIA_LISTEN|127.0.0.1:webb"},
 		{"FILAIA_TIME_ZONE=Mars/Olympus", `FILAIA_TIME_ZONE: "Mars/Olympus" is not accepted|America/Sao_Paulo`},
 		{"FILAIA_ABORT_DRAIN=soon", `FILAIA_ABORT_DRAIN: "soon" is not accepted|10s`},
+		{"FILAIA_SPOOL_SYNC=sometimes", `FILAIA_SPOOL_SYNC: "sometimes" is not accepted|interval=100ms`},
+		{"FILAIA_LEASE_GRACE=2h", `FILAIA_LEASE_GRACE: "2h" is not accepted|from 1s to 1h`},
 		{"FILAIA_LOG=xml", `FILAIA_LOG: "xml" is not accepted|text or json`},
 		{"FILAIA_PUBLIC_URL=filaia.example", `FILAIA_PUBLIC_URL: "filaia.example" is not accepted|https://`},
 		{"OPENAI_BASE_URL=ftp://provider/v1", `OPENAI_BASE_URL: "ftp://provider/v1" is not accepted|https://`},

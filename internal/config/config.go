@@ -30,8 +30,26 @@ type Config struct {
 	OpenAIURL   string         // without a slash at the end
 	TimeZone    *time.Location // of new tenants and of the panel
 	AbortDrain  time.Duration
+	LeaseGrace  time.Duration // silence of a replica after which the others may take its leases back
+	SpoolSync   SpoolSync
 	JSONLog     bool
 }
+
+// SpoolSync says when the spool is forced to the disk, and so what a power cut may take of it.
+type SpoolSync struct {
+	Policy SyncPolicy
+	Every  time.Duration // of SyncInterval; else 0
+}
+
+// SyncPolicy is one of the ways.
+type SyncPolicy uint8
+
+// The policies.
+const (
+	SyncOS       SyncPolicy = iota // when the operating system likes
+	SyncInterval                   // every so often
+	SyncAlways                     // before each record is acknowledged
+)
 
 // DefaultOpenAIURL is OpenAI itself.
 const DefaultOpenAIURL = "https://api.openai.com/v1"
@@ -47,7 +65,9 @@ func Load(getenv func(string) string) (Config, error) {
 		OpenAIKey:   e.text("OPENAI_API_KEY", ""),
 		OpenAIURL:   e.web("OPENAI_BASE_URL", DefaultOpenAIURL),
 		TimeZone:    e.zone("FILAIA_TIME_ZONE", "America/Sao_Paulo"),
-		AbortDrain:  e.duration("FILAIA_ABORT_DRAIN", 10*time.Second),
+		AbortDrain:  e.duration("FILAIA_ABORT_DRAIN", 10*time.Second, 0, 10*time.Minute),
+		LeaseGrace:  e.duration("FILAIA_LEASE_GRACE", 5*time.Minute, time.Second, time.Hour),
+		SpoolSync:   e.spoolSync("FILAIA_SPOOL_SYNC", "os"),
 		JSONLog:     e.choice("FILAIA_LOG", "text", "json") == "json",
 	}
 	c.PublicURL = e.web("FILAIA_PUBLIC_URL", "http://"+reachable(c.Listen))
@@ -165,13 +185,52 @@ func (e *env) zone(name, otherwise string) *time.Location {
 	return zone
 }
 
-func (e *env) duration(name string, otherwise time.Duration) time.Duration {
+func (e *env) duration(name string, otherwise, least, most time.Duration) time.Duration {
 	value := e.text(name, otherwise.String())
 	d, err := time.ParseDuration(value)
-	if err != nil || d < 0 || d > 10*time.Minute {
-		e.fail(name, value, "a duration from 0s to 10m, such as 10s")
+	if err != nil || d < least || d > most {
+		e.fail(name, value, fmt.Sprintf("a duration from %s to %s, such as %s", short(least), short(most), short(otherwise)))
 	}
 	return d
+}
+
+// short writes a duration as people do: 10m, not 10m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if rest, cut := strings.CutSuffix(s, "m0s"); cut {
+		s = rest + "m"
+	}
+	if rest, cut := strings.CutSuffix(s, "h0m"); cut {
+		s = rest + "h"
+	}
+	return s
+}
+
+const (
+	syncEvery      = 100 * time.Millisecond
+	leastSyncEvery = time.Millisecond
+	mostSyncEvery  = 10 * time.Second
+)
+
+func (e *env) spoolSync(name, otherwise string) SpoolSync {
+	value := e.text(name, otherwise)
+	policy, every, given := strings.Cut(value, "=")
+	switch {
+	case value == "always":
+		return SpoolSync{Policy: SyncAlways}
+	case value == "os":
+		return SpoolSync{Policy: SyncOS}
+	case policy == "interval":
+		d, err := syncEvery, error(nil)
+		if given {
+			d, err = time.ParseDuration(every)
+		}
+		if err == nil && d >= leastSyncEvery && d <= mostSyncEvery {
+			return SpoolSync{Policy: SyncInterval, Every: d}
+		}
+	}
+	e.fail(name, value, "always, os, interval, or interval=100ms with a duration from 1ms to 10s")
+	return SpoolSync{}
 }
 
 func (e *env) choice(name string, options ...string) string {

@@ -22,7 +22,7 @@ func TestDefaultsNeedNothingSetUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Listen != "127.0.0.1:8080" || c.PublicURL != "http://127.0.0.1:8080" || !c.Simulated() || c.AbortDrain != 10*time.Second ||
-		c.TimeZone.String() != "America/Sao_Paulo" || len(c.SecretKey) != 32 {
+		c.LeaseGrace != 5*time.Minute || c.TimeZone.String() != "America/Sao_Paulo" || len(c.SecretKey) != 32 {
 		t.Fatalf("%+v", c)
 	}
 }
@@ -65,6 +65,14 @@ func TestABadValueIsNamedWithWhatIsAccepted(t *testing.T) {
 		"port too high":     {map[string]string{"FILAIA_LISTEN": ":65536"}, []string{"FILAIA_LISTEN", ":65536", "host:port"}},
 		"time zone":         {map[string]string{"FILAIA_TIME_ZONE": "Mars/Olympus"}, []string{"FILAIA_TIME_ZONE", "Mars/Olympus", "IANA"}},
 		"drain":             {map[string]string{"FILAIA_ABORT_DRAIN": "ten"}, []string{"FILAIA_ABORT_DRAIN", "ten", "10s"}},
+		"grace":             {map[string]string{"FILAIA_LEASE_GRACE": "5"}, []string{"FILAIA_LEASE_GRACE", `"5"`, "from 1s to 1h", "such as 5m"}},
+		"grace too short":   {map[string]string{"FILAIA_LEASE_GRACE": "999ms"}, []string{"FILAIA_LEASE_GRACE", "999ms", "from 1s to 1h"}},
+		"grace too long":    {map[string]string{"FILAIA_LEASE_GRACE": "61m"}, []string{"FILAIA_LEASE_GRACE", "61m", "from 1s to 1h"}},
+		"sync":              {map[string]string{"FILAIA_SPOOL_SYNC": "never"}, []string{"FILAIA_SPOOL_SYNC", "never", "always, os, interval", "from 1ms to 10s"}},
+		"sync every":        {map[string]string{"FILAIA_SPOOL_SYNC": "interval=1"}, []string{"FILAIA_SPOOL_SYNC", "interval=1", "interval=100ms"}},
+		"sync too often":    {map[string]string{"FILAIA_SPOOL_SYNC": "interval=999us"}, []string{"FILAIA_SPOOL_SYNC", "interval=999us", "from 1ms to 10s"}},
+		"sync too seldom":   {map[string]string{"FILAIA_SPOOL_SYNC": "interval=10001ms"}, []string{"FILAIA_SPOOL_SYNC", "interval=10001ms", "from 1ms to 10s"}},
+		"sync always when":  {map[string]string{"FILAIA_SPOOL_SYNC": "always=1s"}, []string{"FILAIA_SPOOL_SYNC", "always=1s", "always, os, interval"}},
 		"log":               {map[string]string{"FILAIA_LOG": "xml"}, []string{"FILAIA_LOG", "xml", "text or json"}},
 		"provider":          {map[string]string{"OPENAI_BASE_URL": "ftp://x"}, []string{"OPENAI_BASE_URL", "ftp://x", "https://"}},
 		"database":          {map[string]string{"DATABASE_URL": "mysql://x"}, []string{"DATABASE_URL", "mysql://x", "postgres://"}},
@@ -90,6 +98,28 @@ func TestABadValueIsNamedWithWhatIsAccepted(t *testing.T) {
 	}
 	if _, err := load(t, map[string]string{"DATABASE_URL": "postgres://u:p@h/d", "FILAIA_SECRET_KEY": key}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestTheSpoolSyncIsAlwaysAtAnIntervalOrLeftToTheSystem(t *testing.T) {
+	for given, want := range map[string]SpoolSync{
+		"always":          {Policy: SyncAlways},
+		"os":              {Policy: SyncOS},
+		"interval":        {Policy: SyncInterval, Every: 100 * time.Millisecond},
+		"interval=1ms":    {Policy: SyncInterval, Every: time.Millisecond},
+		" interval=10s\n": {Policy: SyncInterval, Every: 10 * time.Second},
+	} {
+		if c, err := load(t, map[string]string{"FILAIA_SPOOL_SYNC": given}); err != nil || c.SpoolSync != want {
+			t.Errorf("%q: %+v, want %+v: %v", given, c.SpoolSync, want, err)
+		}
+	}
+}
+
+func TestTheGraceOfLeasesIsFromASecondToAnHour(t *testing.T) {
+	for given, want := range map[string]time.Duration{"1s": time.Second, "90s": 90 * time.Second, "1h": time.Hour} {
+		if c, err := load(t, map[string]string{"FILAIA_LEASE_GRACE": given}); err != nil || c.LeaseGrace != want {
+			t.Errorf("%s: %s, want %s: %v", given, c.LeaseGrace, want, err)
+		}
 	}
 }
 
