@@ -41,7 +41,7 @@ func (e *apiError) body() any {
 
 // fail answers an error.
 func (c *call) fail(e *apiError) {
-	c.count.each(func(t *tally) { t.refused.Add(1) })
+	c.count.refuse(e.status)
 	c.head("application/json")
 	c.ctx.SetStatusCode(e.status)
 	c.ctx.Response.SetBodyRaw(indented(e.body()))

@@ -34,6 +34,9 @@ type Options struct {
 	Script func(*Request) Behaviour // what to do with a request for which Next left nothing; nil: answer it
 	Group  func(*Request) string    // adds up Stats by this, too, where it is not ""
 	Record bool                     // keep the last requests for Requests
+
+	// Journal is told of each answer and each error as it counts, before its last byte is sent. It is called by many at once.
+	Journal func(Entry)
 }
 
 // Simulator returns the options of the provider that is built in: a believable pace, and any model.

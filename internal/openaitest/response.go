@@ -78,7 +78,7 @@ func (c *call) answerResponse(reply *responseReply) {
 		c.answerWhole(indented(reply.final), reply.usage)
 		return
 	}
-	c.count.each(func(t *tally) { t.cut.Add(1) })
+	c.count.cut(reply.usage)
 	c.answerJSON(reply.final)
 }
 

@@ -90,7 +90,7 @@ func (e *storedResponse) advance(step time.Duration) {
 	case steps >= 2:
 		e.pending = ""
 		if e.final.Status != "failed" || e.final.Usage != nil {
-			e.count.each(func(t *tally) { t.addAnswer(e.usage) })
+			e.count.answer(e.usage)
 		}
 	case steps == 1:
 		e.pending = "in_progress"

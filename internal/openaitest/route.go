@@ -151,7 +151,7 @@ func (s *Server) authorize(r *Request, at place) *apiError {
 func (c *call) head(contentType string) {
 	h := &c.ctx.Response.Header
 	h.SetContentType(contentType)
-	h.Set("x-request-id", c.ids.hex("req_"))
+	h.Set("x-request-id", c.count.entry.ID)
 	h.Set("openai-version", "2020-10-01")
 	h.Set("openai-organization", "org-simulator")
 	h.Set("openai-processing-ms", strconv.FormatInt(time.Since(c.started).Milliseconds(), 10))
@@ -192,7 +192,7 @@ func (c *call) answerStatus() {
 
 // handleBroken answers what is no HTTP request, or too large a one.
 func (s *Server) handleBroken(ctx *fasthttp.RequestCtx, err error) {
-	c := &call{Server: s, ctx: ctx, count: tallies{total: &s.stats.total}, started: time.Now()}
+	c := &call{Server: s, ctx: ctx, count: tallies{total: &s.stats.total, entry: Entry{ID: s.ids.hex("req_")}}, started: time.Now()}
 	if err == fasthttp.ErrBodyTooLarge {
 		c.fail(&apiError{status: 413, message: "Maximum request size exceeded.", code: "request_too_large"})
 		return

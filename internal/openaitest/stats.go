@@ -63,15 +63,33 @@ func (t *tally) addAnswer(u Usage) {
 	t.reasoning.Add(int64(u.ReasoningTokens))
 }
 
-// tallies are where one request counts: the total and, perhaps, its group.
-type tallies struct{ total, group *tally }
+// Entry is one answer as it counts, for Options.Journal.
+type Entry struct {
+	ID     string // as x-request-id tells it, different for every request
+	Path   string
+	Group  string // by Options.Group
+	Status int    // answered
+	Whole  bool   // a generated answer sent in full: one of Totals.Answered
+	Usage  Usage  // of a generated answer, as reported or, where it was cut or told none, as it would have been
+}
+
+// tallies are where one request counts: the total and, perhaps, its group; and the journal, where there is one.
+type tallies struct {
+	total, group *tally
+	journal      func(Entry)
+	entry        Entry
+}
 
 func (s *Server) tallies(r *Request) tallies {
-	t := tallies{total: &s.stats.total}
+	t := tallies{total: &s.stats.total, journal: s.opts.Journal, entry: Entry{ID: s.ids.hex("req_")}}
+	if t.journal != nil {
+		t.entry.Path = r.Path()
+	}
 	if s.opts.Group == nil {
 		return t
 	}
 	if group := s.opts.Group(r); group != "" {
+		t.entry.Group = group
 		entry, ok := s.stats.groups.Load(group)
 		if !ok {
 			entry, _ = s.stats.groups.LoadOrStore(group, &tally{})
@@ -86,6 +104,32 @@ func (t tallies) each(count func(*tally)) {
 	if t.group != nil {
 		count(t.group)
 	}
+}
+
+// answer counts a generated answer that is sent in full.
+func (t tallies) answer(u Usage) {
+	t.each(func(one *tally) { one.addAnswer(u) })
+	t.note(Entry{Status: 200, Whole: true, Usage: u})
+}
+
+// cut counts one that ends early; u is what it would have reported.
+func (t tallies) cut(u Usage) {
+	t.each(func(one *tally) { one.cut.Add(1) })
+	t.note(Entry{Status: 200, Usage: u})
+}
+
+// refuse counts an error.
+func (t tallies) refuse(status int) {
+	t.each(func(one *tally) { one.refused.Add(1) })
+	t.note(Entry{Status: status})
+}
+
+func (t tallies) note(e Entry) {
+	if t.journal == nil {
+		return
+	}
+	e.ID, e.Path, e.Group = t.entry.ID, t.entry.Path, t.entry.Group
+	t.journal(e)
 }
 
 // Recorded is a request as it came, kept when Options.Record is set.

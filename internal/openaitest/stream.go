@@ -84,7 +84,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		s.rest, s.events = s.events[0], s.events[1:]
 		if len(s.events) == 0 && s.ending == endWhole {
 			s.counted = true // before the client has it
-			s.count.each(func(t *tally) { t.addAnswer(s.usage) })
+			s.count.answer(s.usage)
 		}
 	}
 	n := copy(p, s.rest)
@@ -119,7 +119,7 @@ func (s *stream) end() error {
 func (s *stream) Close() error {
 	if !s.counted {
 		s.counted = true
-		s.count.each(func(t *tally) { t.cut.Add(1) })
+		s.count.cut(s.usage)
 	}
 	return nil
 }
@@ -171,17 +171,16 @@ func (c *call) answerWhole(document []byte, usage Usage) {
 
 // answerAs does so with a document of another kind.
 func (c *call) answerAs(contentType string, document []byte, usage Usage) {
-	cut := func() { c.count.each(func(t *tally) { t.cut.Add(1) }) }
 	switch c.behaviour.Fault {
 	case FaultErrorEvent:
 		c.fail(serverError())
 		return
 	case FaultStall:
-		cut()
+		c.count.cut(usage)
 		awaitGone(c.ctx.Conn())
 		return
 	case FaultReset:
-		cut()
+		c.count.cut(usage)
 		c.head(contentType)
 		c.ctx.Response.Header.SetContentLength(len(document))
 		conn := c.ctx.Conn()
@@ -189,13 +188,13 @@ func (c *call) answerAs(contentType string, document []byte, usage Usage) {
 		reset(conn)
 		return
 	case FaultTruncate:
-		cut()
+		c.count.cut(usage)
 		document = document[:len(document)/2]
 	case FaultMalformed:
-		cut()
+		c.count.cut(usage)
 		document = []byte("<html><body>502 Bad Gateway</body></html>")
 	default:
-		c.count.each(func(t *tally) { t.addAnswer(usage) })
+		c.count.answer(usage)
 	}
 	c.head(contentType)
 	c.ctx.Response.SetBodyRaw(document)
