@@ -54,9 +54,9 @@ func openCore(ctx context.Context, cfg config.Config, db *database, log *slog.Lo
 			manager.Uncovered(periodID, tokens)
 		}
 	})
-	spool, err := ledger.Open(filepath.Join(cfg.DataDir, "spool"), ledger.Options{Sink: sink, Log: log})
+	spool, err := openSpool(cfg, sink, log)
 	if err != nil {
-		return nil, fmt.Errorf("FILAIA_DATA_DIR: %w; each server needs a folder of its own, which it may write", err)
+		return nil, err
 	}
 	c := &core{
 		ledger: spool, quota: manager, replica: replica, stale: make(chan struct{}, 1), store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),

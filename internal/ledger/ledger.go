@@ -42,11 +42,9 @@ type Sync uint8
 // The policies: what a power cut may take.
 const (
 	SyncOS       Sync = iota // what the operating system had not written yet, some 30 s
-	SyncInterval             // 100 ms
+	SyncInterval             // what was written within Options.SyncEvery
 	SyncAlways               // nothing; callers wait for the disk, those who come together for one fsync
 )
-
-const syncEvery = 100 * time.Millisecond
 
 // ErrClosed is returned to callers outside the time between Recover and Close.
 var ErrClosed = errors.New("the ledger is not open for records: Recover has not succeeded, or Close was called")
@@ -57,6 +55,7 @@ type Options struct {
 	Log  *slog.Logger // default slog.Default()
 	Sync Sync
 
+	SyncEvery     time.Duration // of SyncInterval, from a first record to the fsync; default 100 ms
 	SegmentBytes  int64         // size at which the next file begins; default 16 MiB
 	SegmentAge    time.Duration // age at which a file whose events are all committed is let go; default 10 min
 	BatchSize     int           // most events in one commit; default 1,000
@@ -80,6 +79,7 @@ func (o *Options) setDefaults() error {
 	if o.begin == nil {
 		o.begin = beginFile
 	}
+	orDefault(&o.SyncEvery, 100*time.Millisecond)
 	orDefault(&o.SegmentBytes, 16<<20)
 	orDefault(&o.SegmentAge, 10*time.Minute)
 	orDefault(&o.BatchSize, 1000)

@@ -87,7 +87,7 @@ func (l *Ledger) syncLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(syncEvery):
+		case <-time.After(l.opts.SyncEvery):
 		}
 		l.mu.Lock()
 		if l.dirty && !l.syncing {
