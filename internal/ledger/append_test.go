@@ -397,13 +397,13 @@ func TestListSegmentsKnowsItsOwnFiles(t *testing.T) {
 	for _, name := range []string{"00000012.log", "00000003.log", "00000040.log.corrupt", "lock", "7.log", "+0000009.log", "a.log", "100000000.log"} {
 		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
-	found, last, err := listSegments(dir)
+	found, err := listSegments(dir)
 	must(t, err)
 	var numbers []uint64
-	for _, s := range found {
+	for _, s := range found.segments {
 		numbers = append(numbers, s.number)
 	}
-	if want := []uint64{3, 12, 100000000}; !slices.Equal(numbers, want) || last != 100000000 {
-		t.Errorf("found %v up to %d, want %v", numbers, last, want)
+	if want := []uint64{3, 12, 100000000}; !slices.Equal(numbers, want) || found.last != 100000000 || len(found.kept) != 1 || found.kept[0].number != 40 {
+		t.Errorf("found %v, %+v, want %v", numbers, found, want)
 	}
 }

@@ -168,6 +168,9 @@ func (c *committer) take(payload []byte) error {
 
 func (c *committer) report(d damage) {
 	c.damaged[c.number] = true
+	c.l.mu.Lock()
+	c.l.damage += d.bytes
+	c.l.mu.Unlock()
 	c.l.reportDamage(c.number, d)
 }
 

@@ -51,11 +51,17 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// listSegments gives the files of the log in order, and the highest number in use, kept corrupt files included.
-func listSegments(dir string) (found []segment, last uint64, err error) {
+// listing is what a folder holds.
+type listing struct {
+	segments []segment // of the log, in order
+	kept     []segment // damaged ones, kept for a person to look at
+	last     uint64    // highest number in use, kept ones included
+}
+
+func listSegments(dir string) (found listing, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, 0, err
+		return listing{}, err
 	}
 	for _, entry := range entries {
 		name, corrupt := strings.CutSuffix(entry.Name(), corruptSuffix)
@@ -64,18 +70,20 @@ func listSegments(dir string) (found []segment, last uint64, err error) {
 		if !isLog || err != nil || segmentName(number) != name {
 			continue
 		}
-		last = max(last, number)
-		if corrupt {
-			continue
-		}
 		info, err := entry.Info()
 		if err != nil {
-			return nil, 0, err
+			return listing{}, err
 		}
-		found = append(found, segment{number: number, size: info.Size()})
+		found.last = max(found.last, number)
+		s := segment{number: number, size: info.Size()}
+		if corrupt {
+			found.kept = append(found.kept, s)
+		} else {
+			found.segments = append(found.segments, s)
+		}
 	}
-	slices.SortFunc(found, func(a, b segment) int { return cmp.Compare(a.number, b.number) })
-	return found, last, nil
+	slices.SortFunc(found.segments, func(a, b segment) int { return cmp.Compare(a.number, b.number) })
+	return found, nil
 }
 
 // beginFile makes an empty file with room bytes of the disk reserved for it.

@@ -105,10 +105,15 @@ type Ledger struct {
 	dirtied   chan struct{}
 	buffers   sync.Pool // of *[]byte, in which records are encoded
 
+	keptMu sync.Mutex // taken behind mu
+	kept   []segment  // damaged ones, set aside under another name
+
 	mu        sync.Mutex
 	serving   bool
 	busy      bool      // Recover or Run is under way
 	left      []segment // by an earlier process; empty once recovered
+	damage    int64     // bytes that could not be read back since the start
+	report    Report    // of the Recover that succeeded
 	segments  []segment // of this process, oldest first; records go to the last
 	last      uint64    // highest number given to a file
 	file      file      // of the last segment
@@ -147,12 +152,12 @@ func Open(dir string, opts Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	left, last, err := listSegments(dir)
+	found, err := listSegments(dir)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("list the ledger folder: %w", err), lock.Close())
 	}
 	l := &Ledger{
-		dir: dir, opts: opts, lock: lock, left: left, last: last, wakeAt: 1,
+		dir: dir, opts: opts, lock: lock, left: found.segments, kept: found.kept, last: found.last, wakeAt: 1,
 		wake: make(chan struct{}, 1), dirtied: make(chan struct{}, 1), group: new(syncGroup),
 	}
 	l.synced.L = &l.mu

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -16,11 +17,12 @@ import (
 
 // Report is what Recover found.
 type Report struct {
+	Began, Ended time.Time
 	Replayed     int      // finished events given to the sink; it may have had them
 	Interrupted  int      // calls that were begun and, as far as the log goes, never finished
 	CutBytes     int64    // unreadable end of the log, as a power cut leaves it
 	SkippedBytes int64    // unreadable bytes with readable records behind them
-	Corrupt      []string // files that were kept for a person to look at
+	Corrupt      []string // paths of files that were kept for a person to look at
 }
 
 // Recover commits what an earlier process left and readies the ledger for records. It reads in order, one batch at a
@@ -34,7 +36,7 @@ func (l *Ledger) Recover(ctx context.Context) (Report, error) {
 	if l.serving {
 		return Report{}, nil
 	}
-	r := recovery{l: l, decoder: newDecoder(), open: make(map[uuid.UUID]usage.Event), keep: make(map[uint64]bool)}
+	r := recovery{l: l, report: Report{Began: time.Now()}, decoder: newDecoder(), open: make(map[uuid.UUID]usage.Event), keep: make(map[uint64]bool)}
 	if err := r.run(ctx); err != nil {
 		return r.report, fmt.Errorf("recover the ledger: %w", err)
 	}
@@ -44,6 +46,8 @@ func (l *Ledger) Recover(ctx context.Context) (Report, error) {
 		return r.report, fmt.Errorf("recover the ledger: %w", err)
 	}
 	l.serving = true
+	r.report.Ended = time.Now()
+	l.report = r.report
 	return r.report, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -183,6 +184,41 @@ func TestHoleInAnOlderSegmentDoesNotHideTheRest(t *testing.T) {
 	if l.last != 2 {
 		t.Errorf("the next segment is %d", l.last)
 	}
+}
+
+func TestWhatWasFoundAndKeptIsTold(t *testing.T) {
+	first, ends, _ := finished(t, 3)
+	first[ends[0]+headerBytes+20] ^= 1 // in the second record
+	second, _, _ := finished(t, 2)
+	dir := left(t, first, second[:len(second)-5])
+	l := open(t, dir, Options{Sink: &table{}})
+	if got := l.Recovered(); !got.Ended.IsZero() {
+		t.Errorf("before Recover: %+v", got)
+	}
+	began := time.Now()
+	report, err := l.Recover(t.Context())
+	must(t, err)
+	got := l.Recovered()
+	if got.Replayed != 3 || got.CutBytes == 0 || got.SkippedBytes != int64(ends[1]-ends[0]) || !slices.Equal(got.Corrupt, report.Corrupt) ||
+		got.Began.Before(began) || got.Ended.Before(got.Began) {
+		t.Errorf("%+v", got)
+	}
+	kept := filepath.Join(dir, segmentName(1)+corruptSuffix)
+	if !slices.Equal(got.Corrupt, []string{kept}) {
+		t.Errorf("kept %v, want %s", got.Corrupt, kept)
+	}
+	count := func(l *Ledger, files int, bytes int64) {
+		t.Helper()
+		if s := l.Stats(); s.KeptFiles != files || s.KeptBytes != bytes || s.DamagedBytes != 0 {
+			t.Errorf("want %d files of %d bytes: %+v", files, bytes, s)
+		}
+	}
+	count(l, 1, int64(len(first)))
+	must(t, l.Close())
+	l, _ = recovered(t, dir, Options{Sink: &table{}})
+	count(l, 1, int64(len(first)))
+	must(t, os.Remove(kept)) // a person has looked at it
+	count(l, 0, 0)
 }
 
 func TestRecordsInsideDamagedTextAreNotBelieved(t *testing.T) {

@@ -69,6 +69,9 @@ func (c *committer) drop(number uint64) error {
 		return err
 	}
 	delete(c.damaged, number)
+	if info, err := os.Stat(path + corruptSuffix); err == nil {
+		c.l.keep(segment{number: number, size: info.Size()})
+	}
 	return nil
 }
 

@@ -176,10 +176,24 @@ func TestDamageBehindTheWritersIsReportedAndKept(t *testing.T) {
 	if got, want := files(t, dir), []string{segmentName(1) + corruptSuffix, segmentName(2) + corruptSuffix, segmentName(4)}; !slices.Equal(got, want) {
 		t.Errorf("left %v, want %v", got, want)
 	}
+	if s := l.Stats(); s.KeptFiles != 2 || s.KeptBytes != int64(len(b)+10) || s.DamagedBytes <= 10 {
+		t.Errorf("the damage is not told: %+v", s)
+	}
 	more := call(1)
 	must(t, l.Finish(more))
 	must(t, c.advance(t.Context()))
 	if got := sink.all(); got[len(got)-1] != *more {
 		t.Errorf("after the damage nothing more arrives: %+v", got[len(got)-1])
+	}
+	// The last file is damaged, too, and let go by Close.
+	path = dir + "/" + segmentName(4)
+	b, err = os.ReadFile(path)
+	must(t, err)
+	must(t, l.Finish(call(2)))
+	must(t, os.Truncate(path, int64(len(b))))
+	must(t, c.advance(t.Context()))
+	must(t, l.Close())
+	if got := files(t, dir); len(got) != 3 || got[2] != segmentName(4)+corruptSuffix {
+		t.Errorf("left %v", got)
 	}
 }
