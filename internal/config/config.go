@@ -67,7 +67,7 @@ func Load(getenv func(string) string) (Config, error) {
 		TimeZone:    e.zone("FILAIA_TIME_ZONE", "America/Sao_Paulo"),
 		AbortDrain:  e.duration("FILAIA_ABORT_DRAIN", 10*time.Second, 0, 10*time.Minute),
 		LeaseGrace:  e.duration("FILAIA_LEASE_GRACE", 5*time.Minute, time.Second, time.Hour),
-		SpoolSync:   e.spoolSync("FILAIA_SPOOL_SYNC", "os"),
+		SpoolSync:   e.spoolSync("FILAIA_SPOOL_SYNC", "interval"),
 		JSONLog:     e.choice("FILAIA_LOG", "text", "json") == "json",
 	}
 	c.PublicURL = e.web("FILAIA_PUBLIC_URL", "http://"+reachable(c.Listen))

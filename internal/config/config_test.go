@@ -22,7 +22,8 @@ func TestDefaultsNeedNothingSetUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Listen != "127.0.0.1:8080" || c.PublicURL != "http://127.0.0.1:8080" || !c.Simulated() || c.AbortDrain != 10*time.Second ||
-		c.LeaseGrace != 5*time.Minute || c.TimeZone.String() != "America/Sao_Paulo" || len(c.SecretKey) != 32 {
+		c.LeaseGrace != 5*time.Minute ||
+		c.SpoolSync != (SpoolSync{Policy: SyncInterval, Every: 100 * time.Millisecond}) || c.TimeZone.String() != "America/Sao_Paulo" || len(c.SecretKey) != 32 {
 		t.Fatalf("%+v", c)
 	}
 }
