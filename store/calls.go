@@ -15,6 +15,9 @@ import (
 // latencySample is how many of the newest calls tell the latency: enough for a steady p95, and a bounded read.
 const latencySample = 10_000
 
+// recentDays is how far back the newest calls are looked for first: then months before are neither planned nor opened.
+const recentDays = 31 * 24 * time.Hour
+
 // Calls gives the newest calls, newest first, of one tenant or of all (0). before is the id that the page before
 // ended with, uuid.Nil for the first page: a page costs the same however deep it lies.
 func (s *Store) Calls(ctx context.Context, tenantID int64, before uuid.UUID, limit int) ([]usage.Call, error) {
@@ -26,7 +29,7 @@ func (t *Tenant) Calls(ctx context.Context, before uuid.UUID, limit int) ([]usag
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Call, error) { return r.calls(ctx, before, limit) })
 }
 
-// Latency measures the answered calls among the newest ten thousand, of one tenant or of all (0).
+// Latency measures the answered calls among the newest ten thousand of the last month, of one tenant or of all (0).
 func (s *Store) Latency(ctx context.Context, tenantID int64) (usage.Latency, error) {
 	return s.usage(tenantID).latency(ctx)
 }
@@ -46,10 +49,10 @@ func (r usageReader) latency(ctx context.Context) (usage.Latency, error) {
 	const query = `SELECT count(*) AS calls,
 			COALESCE(percentile_disc(0.5) WITHIN GROUP (ORDER BY latency_ms), 0) AS p50,
 			COALESCE(percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms), 0) AS p95
-		FROM (SELECT status, latency_ms FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1)
-			ORDER BY id DESC LIMIT $2) newest
+		FROM (SELECT status, latency_ms FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1) AND created_at >= $2
+			ORDER BY id DESC LIMIT $3) newest
 		WHERE status = 'ok'`
-	if err := sqlx.GetContext(ctx, r.q, &row, query, r.tenantID, latencySample); err != nil {
+	if err := sqlx.GetContext(ctx, r.q, &row, query, r.tenantID, r.now.Add(-recentDays), latencySample); err != nil {
 		return usage.Latency{}, fmt.Errorf("read latency of tenant %d: %w", r.tenantID, err)
 	}
 	return usage.Latency{
@@ -88,21 +91,39 @@ type callRow struct {
 }
 
 func (r usageReader) calls(ctx context.Context, before uuid.UUID, limit int) ([]usage.Call, error) {
+	if before == uuid.Nil {
+		before = uuid.Max
+	}
+	from, until := callTimes(before, r.now)
+	list, err := r.callsBetween(ctx, before, usage.Period{Start: from, End: until}, limit)
+	if err == nil && len(list) < limit {
+		return r.callsBetween(ctx, before, usage.Period{End: until}, limit)
+	}
+	return list, err
+}
+
+// callTimes are between when the newest calls before one with this id were most likely made, and surely not after.
+func callTimes(before uuid.UUID, now time.Time) (from, until time.Time) {
+	ms := int64(before[0])<<40 | int64(before[1])<<32 | int64(before[2])<<24 | int64(before[3])<<16 | int64(before[4])<<8 | int64(before[5])
+	until = time.UnixMilli(ms + 1).UTC() // created_at is the id's time
+	return minTime(until, now).Add(-recentDays), until
+}
+
+// callsBetween gives the newest calls before an id that were made in a span.
+func (r usageReader) callsBetween(ctx context.Context, before uuid.UUID, span usage.Period, limit int) ([]usage.Call, error) {
 	cost := ""
 	if r.cost {
 		cost = ", cost_usd_micros, saved_usd_micros, provider"
-	}
-	if before == uuid.Nil {
-		before = uuid.Max
 	}
 	query := `SELECT e.*, COALESCE(t.name, '') AS tenant_name, COALESCE(k.name, '') AS key_name FROM (
 			SELECT id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status, streamed, estimated,
 				input_tokens, cached_tokens, output_tokens, reasoning_tokens, charge_brl_micros, latency_ms, first_byte_ms,
 				request_id, cache, served_input, served_output` + cost + `
-			FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1) AND id < $2 ORDER BY id DESC LIMIT $3
+			FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1) AND id < $2
+				AND created_at >= $3 AND created_at <= $4 ORDER BY id DESC LIMIT $5
 		) e LEFT JOIN tenants t ON t.id = e.tenant_id LEFT JOIN api_keys k ON k.id = e.key_id ORDER BY e.id DESC`
 	var rows []callRow
-	if err := sqlx.SelectContext(ctx, r.q, &rows, query, r.tenantID, before, limit); err != nil {
+	if err := sqlx.SelectContext(ctx, r.q, &rows, query, r.tenantID, before, span.Start, span.End, limit); err != nil {
 		return nil, fmt.Errorf("read calls of tenant %d: %w", r.tenantID, err)
 	}
 	calls := make([]usage.Call, len(rows))

@@ -56,7 +56,11 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 		ServedOut sql.NullInt64 `db:"served_out"`
 		Saved     sql.NullInt64 `db:"saved"`
 	}
-	const query = `SELECT pl.name AS plan_name, v.overage, tn.time_zone, p.starts_at, p.ends_at,
+	from, args, err := t.periodRows(ctx, periodID)
+	if err != nil {
+		return u, err
+	}
+	query := `SELECT pl.name AS plan_name, v.overage, tn.time_zone, p.starts_at, p.ends_at,
 			b.limit_in, b.limit_out, b.used_in, b.used_out, h.*
 		FROM billing_periods p
 		JOIN quota_buckets b ON b.period_id = p.id
@@ -67,9 +71,9 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 			sum(reasoning_tokens)::bigint AS reasoning, sum(cost_usd_micros)::bigint AS cost, sum(charge_brl_micros)::bigint AS charge,
 			sum(cache_lookups)::bigint AS lookups, sum(cache_hits)::bigint AS hits, sum(served_input)::bigint AS served_in,
 			sum(served_output)::bigint AS served_out, sum(saved_usd_micros)::bigint AS saved
-			FROM usage_hourly WHERE period_id = $1) h
+			FROM (` + from + `) u) h
 		WHERE p.id = $1`
-	if err := t.GetContext(ctx, &r, query, periodID); err != nil {
+	if err := t.GetContext(ctx, &r, query, args...); err != nil {
 		return u, fmt.Errorf("read period %d: %w", periodID, err)
 	}
 	zone, err := time.LoadLocation(r.TimeZone)
@@ -87,4 +91,21 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 			SavedUSD: money.Micros(r.Saved.Int64),
 		},
 	}, nil
+}
+
+// periodRows is the SQL of what was used in a period: days that are folded, and hours of those that are not. An event may
+// be of a period without being of its time, so that only its id tells.
+func (t *tx) periodRows(ctx context.Context, periodID int64) (string, []any, error) {
+	folded, err := foldedUntil(ctx, t)
+	if err != nil {
+		return "", nil, err
+	}
+	var tenantID int64
+	if err := t.GetContext(ctx, &tenantID, `SELECT tenant_id FROM billing_periods WHERE id = $1`, periodID); err != nil {
+		return "", nil, fmt.Errorf("read period %d: %w", periodID, err)
+	}
+	day := folded.Truncate(utcDay)
+	columns := summedColumns(true)
+	return `SELECT ` + columns + ` FROM usage_key_days WHERE period_id = $1 AND tenant_id = $2 AND day < $3
+		UNION ALL SELECT ` + columns + ` FROM usage_hourly WHERE period_id = $1 AND tenant_id = $2 AND hour >= $3`, []any{periodID, tenantID, day}, nil
 }

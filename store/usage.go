@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -47,16 +49,21 @@ func (s *Store) UsageHours(ctx context.Context, tenantID int64, span usage.Perio
 
 // UsageByTenant gives the tenants that used most tokens in a span, at most limit, and how many used any.
 func (s *Store) UsageByTenant(ctx context.Context, span usage.Period, limit int) (top []usage.Share, active int, err error) {
+	folded, err := foldedUntil(ctx, s.db)
+	if err != nil {
+		return nil, 0, err
+	}
 	var rows []struct {
 		shareRow
 		Active int `db:"active"`
 	}
+	from, args := union(byDays(span, folded, tenantDays, tenantHours), "tenant_id, "+summedColumns(true), "", limit)
 	query := `SELECT h.*, COALESCE(t.name, '') AS name FROM (
 			SELECT tenant_id AS id, count(*) OVER () AS active, ` + sumColumns(true) + `
-			FROM usage_hourly WHERE hour >= $1 AND hour < $2
-			GROUP BY tenant_id ORDER BY sum(input_tokens + output_tokens) DESC, tenant_id LIMIT $3
+			FROM (` + from + `) u
+			GROUP BY tenant_id ORDER BY sum(input_tokens + output_tokens) DESC, tenant_id LIMIT $1
 		) h LEFT JOIN tenants t ON t.id = h.id ORDER BY h.input_tokens + h.output_tokens DESC, h.id`
-	if err := s.db.SelectContext(ctx, &rows, query, span.Start, span.End, limit); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, 0, fmt.Errorf("read usage by tenant: %w", err)
 	}
 	for _, r := range rows {
@@ -103,22 +110,28 @@ func (r usageReader) minutes(ctx context.Context, span usage.Period) ([]usage.Po
 			sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens
 		FROM usage_minutes WHERE minute >= $2 AND minute < $3 AND ($1::bigint = 0 OR tenant_id = $1)
 		GROUP BY minute ORDER BY minute`
-	return r.points(ctx, query, span)
+	return r.points(ctx, query, r.tenantID, span.Start, span.End)
 }
 
 func (r usageReader) hours(ctx context.Context, span usage.Period) ([]usage.Point, error) {
-	query := `SELECT hour AS start, ` + sumColumns(r.cost) + `
-		FROM usage_hourly WHERE hour >= $2 AND hour < $3 AND ($1::bigint = 0 OR tenant_id = $1)
-		GROUP BY hour ORDER BY hour`
-	return r.points(ctx, query, span)
+	folded, err := foldedUntil(ctx, r.q)
+	if err != nil {
+		return nil, err
+	}
+	hours := tenantHours
+	if r.tenantID == 0 && r.cost { // sums of all tenants are the operator's
+		hours = allHours
+	}
+	from, args := r.rows(byHours(span, folded, hours), "hour, ")
+	return r.points(ctx, `SELECT hour AS start, `+sumColumns(r.cost)+` FROM (`+from+`) u GROUP BY hour ORDER BY hour`, args...)
 }
 
-func (r usageReader) points(ctx context.Context, query string, span usage.Period) ([]usage.Point, error) {
+func (r usageReader) points(ctx context.Context, query string, args ...any) ([]usage.Point, error) {
 	var rows []struct {
 		Start time.Time `db:"start"`
 		totalsRow
 	}
-	if err := sqlx.SelectContext(ctx, r.q, &rows, query, r.tenantID, span.Start, span.End); err != nil {
+	if err := sqlx.SelectContext(ctx, r.q, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("read usage series of tenant %d: %w", r.tenantID, err)
 	}
 	points := make([]usage.Point, len(rows))
@@ -128,23 +141,39 @@ func (r usageReader) points(ctx context.Context, query string, span usage.Period
 	return points, nil
 }
 
+// rows is the SQL of the reader's rows over stretches, with these columns before the figures.
+func (r usageReader) rows(stretches []stretch, columns string) (string, []any) {
+	if r.tenantID == 0 {
+		return union(stretches, columns+summedColumns(r.cost), "")
+	}
+	return union(stretches, columns+summedColumns(r.cost), " AND tenant_id = $1", r.tenantID)
+}
+
 func (r usageReader) byModel(ctx context.Context, span usage.Period) ([]usage.Share, error) {
-	return r.shares(ctx, span, `SELECT model AS name, `+sumColumns(r.cost)+`
-		FROM usage_hourly WHERE hour >= $2 AND hour < $3 AND ($1::bigint = 0 OR tenant_id = $1)
-		GROUP BY model ORDER BY sum(input_tokens + output_tokens) DESC, model LIMIT $4`)
+	return r.shares(ctx, span, "model, ", func(from string) string {
+		return `SELECT model AS name, ` + sumColumns(r.cost) + ` FROM (` + from + `) u
+			GROUP BY model ORDER BY sum(input_tokens + output_tokens) DESC, model`
+	})
 }
 
 func (r usageReader) byKey(ctx context.Context, span usage.Period) ([]usage.Share, error) {
-	return r.shares(ctx, span, `SELECT h.*, COALESCE(k.name, '') AS name FROM (
-			SELECT key_id AS id, `+sumColumns(r.cost)+`
-			FROM usage_hourly WHERE hour >= $2 AND hour < $3 AND ($1::bigint = 0 OR tenant_id = $1)
-			GROUP BY key_id ORDER BY sum(input_tokens + output_tokens) DESC, key_id LIMIT $4
-		) h LEFT JOIN api_keys k ON k.id = h.id ORDER BY h.input_tokens + h.output_tokens DESC, h.id`)
+	return r.shares(ctx, span, "key_id, ", func(from string) string {
+		return `SELECT h.*, COALESCE(k.name, '') AS name FROM (
+				SELECT key_id AS id, ` + sumColumns(r.cost) + ` FROM (` + from + `) u
+				GROUP BY key_id ORDER BY sum(input_tokens + output_tokens) DESC, key_id LIMIT ` + strconv.Itoa(maxShares) + `
+			) h LEFT JOIN api_keys k ON k.id = h.id ORDER BY h.input_tokens + h.output_tokens DESC, h.id`
+	})
 }
 
-func (r usageReader) shares(ctx context.Context, span usage.Period, query string) ([]usage.Share, error) {
+// shares reads sums by a column of rows; query writes the statement around those rows.
+func (r usageReader) shares(ctx context.Context, span usage.Period, column string, query func(from string) string) ([]usage.Share, error) {
+	folded, err := foldedUntil(ctx, r.q)
+	if err != nil {
+		return nil, err
+	}
+	from, args := r.rows(byDays(span, folded, keyDays, hourlyRows), column)
 	var rows []shareRow
-	if err := sqlx.SelectContext(ctx, r.q, &rows, query, r.tenantID, span.Start, span.End, maxShares); err != nil {
+	if err := sqlx.SelectContext(ctx, r.q, &rows, query(from)+` LIMIT `+strconv.Itoa(maxShares), args...); err != nil {
 		return nil, fmt.Errorf("read usage shares of tenant %d: %w", r.tenantID, err)
 	}
 	shares := make([]usage.Share, len(rows))
@@ -154,19 +183,26 @@ func (r usageReader) shares(ctx context.Context, span usage.Period, query string
 	return shares, nil
 }
 
-// sumColumns are the columns of totalsRow over usage_hourly; where a customer reads, who may not see them, without what
+// summed are the columns of every table that sums usage; where a customer reads, who may not see them, without what
 // calls cost and what the cache saved.
-func sumColumns(cost bool) string {
-	columns := `sum(requests)::bigint AS requests, sum(failures)::bigint AS failures,
-		sum(input_tokens)::bigint AS input_tokens, sum(cached_tokens)::bigint AS cached_tokens,
-		sum(output_tokens)::bigint AS output_tokens, sum(reasoning_tokens)::bigint AS reasoning_tokens,
-		sum(charge_brl_micros)::bigint AS charge_brl_micros,
-		sum(cache_lookups)::bigint AS cache_lookups, sum(cache_hits)::bigint AS cache_hits,
-		sum(served_input)::bigint AS served_input, sum(served_output)::bigint AS served_output`
+func summed(cost bool) []string {
+	columns := []string{"requests", "failures", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "charge_brl_micros",
+		"cache_lookups", "cache_hits", "served_input", "served_output"}
 	if cost {
-		columns += `, sum(cost_usd_micros)::bigint AS cost_usd_micros, sum(saved_usd_micros)::bigint AS saved_usd_micros`
+		columns = append(columns, "cost_usd_micros", "saved_usd_micros")
 	}
 	return columns
+}
+
+func summedColumns(cost bool) string { return strings.Join(summed(cost), ", ") }
+
+// sumColumns are the columns of totalsRow over rows of summedColumns.
+func sumColumns(cost bool) string {
+	columns := summed(cost)
+	for i, c := range columns {
+		columns[i] = "sum(" + c + ")::bigint AS " + c
+	}
+	return strings.Join(columns, ", ")
 }
 
 type totalsRow struct {

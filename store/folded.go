@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// foldSlack is how long after its end an hour is folded: what comes later is added to what is folded, which costs more.
+const foldSlack = 5 * time.Minute
+
+// FoldUsage sums the hours that have ended up further, for reads of long spans. It is cheap where there is nothing to
+// fold; until it runs, reads are as exact but slower.
+func (s *Store) FoldUsage(ctx context.Context) error {
+	if _, err := s.patient.ExecContext(ctx, `SELECT usage_fold($1)`, s.now().Add(-foldSlack)); err != nil {
+		return fmt.Errorf("fold usage: %w", err)
+	}
+	return nil
+}
+
+// The tables that usage is read from. A row of hourly is an hour, key, period and model of a tenant.
+var (
+	hourlyRows  = source{table: "usage_hourly", at: "hour"}
+	allHours    = source{table: "usage_hours", at: "hour"} // of all tenants together
+	tenantHours = source{table: "usage_tenant_hours", at: "hour"}
+	tenantDays  = source{table: "usage_tenant_days", at: "day"}
+	keyDays     = source{table: "usage_key_days", at: "day"}
+)
+
+const utcDay = 24 * time.Hour
+
+// source is a table of sums by time.
+type source struct{ table, at string }
+
+// stretch is a part of a span that is read from one table.
+type stretch struct {
+	source
+	usage.Period
+}
+
+// foldedUntil tells up to where hours are folded. An older mark than the newest is as good: what was folded since is
+// still in usage_hourly.
+func foldedUntil(ctx context.Context, q sqlx.QueryerContext) (time.Time, error) {
+	var until time.Time
+	if err := sqlx.GetContext(ctx, q, &until, `SELECT until FROM usage_folded`); err != nil {
+		return until, fmt.Errorf("read how far usage is folded: %w", err)
+	}
+	return until.UTC(), nil
+}
+
+// byHours splits a span into what is folded, from hours, and what is not yet.
+func byHours(span usage.Period, folded time.Time, hours source) []stretch {
+	return kept(
+		stretch{hours, usage.Period{Start: span.Start, End: minTime(span.End, folded)}},
+		stretch{hourlyRows, usage.Period{Start: maxTime(span.Start, folded), End: span.End}},
+	)
+}
+
+// byDays splits a span into its whole UTC days that are folded, from days, and its edges: those that are folded from
+// hours, the others from usage_hourly.
+func byDays(span usage.Period, folded time.Time, days, hours source) []stretch {
+	whole := usage.Period{Start: span.Start.UTC().Truncate(utcDay), End: minTime(span.End, folded).UTC().Truncate(utcDay)}
+	if whole.Start.Before(span.Start) {
+		whole.Start = whole.Start.Add(utcDay)
+	}
+	if !whole.Start.Before(whole.End) {
+		return byHours(span, folded, hours)
+	}
+	before := byHours(usage.Period{Start: span.Start, End: whole.Start}, folded, hours)
+	after := byHours(usage.Period{Start: whole.End, End: span.End}, folded, hours)
+	return append(append(before, stretch{days, whole}), after...)
+}
+
+func kept(all ...stretch) []stretch {
+	var some []stretch
+	for _, s := range all {
+		if s.Start.Before(s.End) {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// union is the SQL of a table's columns over stretches, and args with their edges. where narrows each part; it may name
+// the args given.
+func union(stretches []stretch, columns, where string, args ...any) (string, []any) {
+	parts := make([]string, 0, len(stretches)+1)
+	for _, s := range stretches {
+		args = append(args, s.Start, s.End)
+		parts = append(parts, fmt.Sprintf(`SELECT %s FROM %s WHERE %s >= $%d AND %s < $%d%s`,
+			columns, s.table, s.at, len(args)-1, s.at, len(args), where))
+	}
+	if len(parts) == 0 { // no time at all
+		parts = append(parts, `SELECT `+columns+` FROM usage_hourly WHERE false`+where)
+	}
+	return strings.Join(parts, "\nUNION ALL "), args
+}

@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// foldedBooks are the sums of each table that usage is folded into, beside those of usage_hourly up to the mark.
+const foldedBooks = `WITH mark AS (SELECT until, date_trunc('day', until, 'UTC') AS day FROM usage_folded),
+	hourly AS (SELECT h.* FROM usage_hourly h, mark WHERE hour < mark.until),
+	daily AS (SELECT h.* FROM usage_hourly h, mark WHERE hour < mark.day)
+	SELECT (SELECT count(*) FROM (
+		(SELECT hour, sum(requests) AS r, sum(input_tokens + 3 * output_tokens + 5 * failures + 7 * cost_usd_micros + 11 * charge_brl_micros) AS s FROM hourly GROUP BY 1
+			EXCEPT SELECT hour, requests, input_tokens + 3 * output_tokens + 5 * failures + 7 * cost_usd_micros + 11 * charge_brl_micros FROM usage_hours)
+		UNION ALL (SELECT hour, sum(requests), sum(input_tokens + 3 * output_tokens + 5 * failures + 7 * cost_usd_micros + 11 * charge_brl_micros) FROM usage_tenant_hours GROUP BY 1
+			EXCEPT SELECT hour, requests, input_tokens + 3 * output_tokens + 5 * failures + 7 * cost_usd_micros + 11 * charge_brl_micros FROM usage_hours)
+		) d) + (SELECT count(*) FROM (
+		(SELECT tenant_id, hour, sum(requests) AS r, sum(served_input + 3 * cache_hits) AS s FROM hourly GROUP BY 1, 2
+			EXCEPT SELECT tenant_id, hour, requests, served_input + 3 * cache_hits FROM usage_tenant_hours)
+		UNION ALL (SELECT tenant_id, hour, sum(requests) AS r, sum(served_input + 3 * cache_hits) AS s FROM usage_tenant_hours GROUP BY 1, 2
+			EXCEPT SELECT tenant_id, hour, sum(requests), sum(served_input + 3 * cache_hits) FROM hourly GROUP BY 1, 2)) d)
+		+ (SELECT count(*) FROM (
+		SELECT date_trunc('day', hour, 'UTC'), tenant_id, key_id, period_id, model, sum(requests) AS r, sum(input_tokens + 3 * output_tokens) AS s FROM daily GROUP BY 1, 2, 3, 4, 5
+			EXCEPT SELECT day, tenant_id, key_id, period_id, model, requests, input_tokens + 3 * output_tokens FROM usage_key_days) d)
+		+ (SELECT count(*) FROM (
+		SELECT date_trunc('day', hour, 'UTC'), tenant_id, sum(requests) AS r, sum(input_tokens + 3 * output_tokens) AS s FROM daily GROUP BY 1, 2
+			EXCEPT SELECT day, tenant_id, requests, input_tokens + 3 * output_tokens FROM usage_tenant_days) d)
+		+ abs((SELECT coalesce(sum(requests), 0) FROM daily) - (SELECT coalesce(sum(requests), 0) FROM usage_key_days))
+		+ abs((SELECT coalesce(sum(requests), 0) FROM daily) - (SELECT coalesce(sum(requests), 0) FROM usage_tenant_days))
+		+ abs((SELECT coalesce(sum(requests), 0) FROM hourly) - (SELECT coalesce(sum(requests), 0) FROM usage_hours))`
+
+func (s *shop) foldedAgrees(t testing.TB) {
+	t.Helper()
+	var differences int
+	if err := s.db.Get(&differences, foldedBooks); err != nil {
+		t.Fatal(err)
+	}
+	if differences != 0 {
+		t.Fatalf("%d differences between hours and what is folded of them", differences)
+	}
+}
+
+// reads are all figures that pages read of a span, each in words.
+func (s *shop) reads(t testing.TB, span usage.Period, others ...*shop) map[string]string {
+	t.Helper()
+	ctx, all := context.Background(), map[string]string{}
+	note := func(name string, figures any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all[name] = fmt.Sprintf("%+v", figures)
+	}
+	top, active, err := s.UsageByTenant(ctx, span, 10)
+	note("tenants", []any{top, active}, err)
+	hours, err := s.UsageHours(ctx, 0, span)
+	note("all hours", hours, err)
+	for _, one := range append(others, s) {
+		id, own := one.tenant.ID, s.ForTenant(one.tenant.ID)
+		hours, err := s.UsageHours(ctx, id, span)
+		note(fmt.Sprint("hours of ", id), hours, err)
+		models, err := s.UsageByModel(ctx, id, span)
+		note(fmt.Sprint("models of ", id), models, err)
+		keys, err := s.UsageByKey(ctx, id, span)
+		note(fmt.Sprint("keys of ", id), keys, err)
+		hours, err = own.UsageHours(ctx, span)
+		note(fmt.Sprint("own hours of ", id), hours, err)
+		keys, err = own.UsageByKey(ctx, span)
+		note(fmt.Sprint("own keys of ", id), keys, err)
+		current, err := s.CurrentUsage(ctx, id)
+		note(fmt.Sprint("period of ", id), current, err)
+	}
+	return all
+}
+
+// However far usage is folded, and whatever came after it was, pages read the same.
+func TestFoldingChangesNoFigure(t *testing.T) {
+	a := openShop(t, charging(1000, 1000))
+	b := secondShop(t, a, "Oficina")
+	now := time.Now().UTC().Truncate(time.Hour)
+	zones := []*time.Location{time.UTC, time.FixedZone("-3", -3*3600), time.FixedZone("+5:45", 5*3600+2700)}
+	models := []string{"gpt-4.1", "gpt-4.1-nano"}
+	folded := now.Add(-10 * 24 * time.Hour)
+	rapid.Check(t, func(r *rapid.T) {
+		var events []usage.Event
+		for range rapid.IntRange(1, 12).Draw(r, "calls") {
+			shop := rapid.SampledFrom([]*shop{a, b}).Draw(r, "tenant")
+			e := earlier(shop.call(rapid.Int64Range(0, 400).Draw(r, "in"), rapid.Int64Range(0, 90).Draw(r, "out")),
+				time.Duration(rapid.IntRange(0, 9*24*60).Draw(r, "ago"))*time.Minute)
+			e.Model, e.Served = rapid.SampledFrom(models).Draw(r, "model"), e.Tokens
+			events = append(events, e)
+		}
+		a.commit(t, events...)
+		zone := rapid.SampledFrom(zones).Draw(r, "zone")
+		span := usage.LastDays(now.Add(-time.Duration(rapid.IntRange(0, 60).Draw(r, "hours ago"))*time.Hour), rapid.IntRange(1, 8).Draw(r, "days"), zone)
+		before := a.reads(t, span, b)
+		folded = folded.Add(time.Duration(rapid.IntRange(0, 30).Draw(r, "fold")) * time.Hour)
+		if _, err := a.db.Exec(`SELECT usage_fold($1)`, minTime(folded, now)); err != nil {
+			t.Fatal(err)
+		}
+		if after := a.reads(t, span, b); !reflect.DeepEqual(after, before) {
+			t.Fatalf("before folding\n%v\nafter\n%v", before, after)
+		}
+		a.foldedAgrees(t)
+	})
+	// Corrections of what is folded are followed too.
+	for _, statement := range []string{
+		`UPDATE usage_hourly SET input_tokens = input_tokens + 5, requests = requests + 1 WHERE model = 'gpt-4.1'`,
+		`DELETE FROM usage_hourly WHERE hour < (SELECT min(hour) + interval '2 days' FROM usage_hourly)`,
+	} {
+		if _, err := a.db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+		var left int
+		if err := a.db.Get(&left, `SELECT count(*) FROM usage_hours u WHERE requests <> 0 AND NOT EXISTS (SELECT FROM usage_hourly h WHERE h.hour = u.hour)`); err != nil || left != 0 {
+			t.Errorf("%d hours are left of what was taken away (%v)", left, err)
+		}
+		if _, err := a.db.Exec(`DELETE FROM usage_hours WHERE requests = 0; DELETE FROM usage_tenant_hours WHERE requests = 0`); err != nil {
+			t.Fatal(err)
+		}
+		a.foldedAgrees(t)
+	}
+}
+
+// A commit that began before its hour was folded is counted, whichever of the two ends first.
+func TestFoldingMissesNoCommitUnderWay(t *testing.T) {
+	s := openShop(t, charging(1000, 1000))
+	ctx := context.Background()
+	old := earlier(s.call(100, 10), 26*time.Hour)
+	s.commit(t, old)
+	writing, err := s.db.Beginx()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writing.Rollback() //nolint:errcheck // after a commit it does nothing
+	if _, err := writing.Exec(`UPDATE usage_hourly SET requests = requests + 1`); err != nil {
+		t.Fatal(err)
+	}
+	folding := make(chan error, 1)
+	go func() { folding <- s.FoldUsage(ctx) }()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		var waits bool
+		if err := s.db.Get(&waits, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`); err != nil {
+			t.Fatal(err)
+		}
+		if waits {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("folding does not wait for what is being written")
+		}
+	}
+	if err := writing.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-folding; err != nil {
+		t.Fatal(err)
+	}
+	s.foldedAgrees(t)
+	var requests int
+	if err := s.db.Get(&requests, `SELECT requests FROM usage_hours`); err != nil || requests != 2 {
+		t.Errorf("%d requests are folded (%v), want 2", requests, err)
+	}
+	s.commit(t, earlier(s.call(7, 1), 25*time.Hour), earlier(s.call(1, 1), 0))
+	s.foldedAgrees(t)
+}
