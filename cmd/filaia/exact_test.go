@@ -106,19 +106,21 @@ func TestCallsAboveAChargingPlanGoOnAndAreCharged(t *testing.T) {
 	audit(t, s.install)
 }
 
-// audit checks the books in the database: events, rollups, buckets and leases agree, and no limit is passed.
+// booksAgree tells whether events, rollups, buckets and leases agree, and no limit is passed.
+const booksAgree = `SELECT
+	(SELECT coalesce(sum(input_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(used_in), 0) FROM quota_buckets) AND
+	(SELECT coalesce(sum(output_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(used_out), 0) FROM quota_buckets) AND
+	(SELECT coalesce(sum(input_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(input_tokens), 0) FROM usage_hourly) AND
+	(SELECT coalesce(sum(output_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(output_tokens), 0) FROM usage_hourly) AND
+	(SELECT count(*) FROM usage_events) = (SELECT coalesce(sum(requests), 0) FROM usage_hourly) AND
+	(SELECT coalesce(sum(leased_in), 0) FROM quota_buckets) = (SELECT coalesce(sum(leased_in), 0) FROM quota_leases) AND
+	NOT EXISTS (SELECT FROM quota_buckets WHERE hard AND (used_in > limit_in OR used_out > limit_out))`
+
+// audit checks the books in the database.
 func audit(t *testing.T, i *install) {
 	t.Helper()
-	const query = `SELECT
-		(SELECT coalesce(sum(input_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(used_in), 0) FROM quota_buckets) AND
-		(SELECT coalesce(sum(output_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(used_out), 0) FROM quota_buckets) AND
-		(SELECT coalesce(sum(input_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(input_tokens), 0) FROM usage_hourly) AND
-		(SELECT coalesce(sum(output_tokens), 0) FROM usage_events) = (SELECT coalesce(sum(output_tokens), 0) FROM usage_hourly) AND
-		(SELECT count(*) FROM usage_events) = (SELECT coalesce(sum(requests), 0) FROM usage_hourly) AND
-		(SELECT coalesce(sum(leased_in), 0) FROM quota_buckets) = (SELECT coalesce(sum(leased_in), 0) FROM quota_leases) AND
-		NOT EXISTS (SELECT FROM quota_buckets WHERE hard AND (used_in > limit_in OR used_out > limit_out))`
 	var ok bool
-	if err := i.database().DB().QueryRow(query).Scan(&ok); err != nil {
+	if err := i.database().DB().QueryRow(booksAgree).Scan(&ok); err != nil {
 		t.Fatal(err)
 	}
 	if !ok {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/pglocal"
 	"github.com/fila-ia/filaia/store"
+	"github.com/fila-ia/filaia/store/storetest"
 )
 
 // binary is the program under test, built once, with the race detector.
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 	build.Stderr = os.Stderr
 	code := 1
 	if build.Run() == nil {
-		code = m.Run()
+		code = storetest.Run(m)
 	}
 	os.RemoveAll(dir)
 	os.Exit(code)
