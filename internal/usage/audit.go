@@ -34,14 +34,15 @@ const (
 	CheckLimits      = "limits"       // used - overrun + leased <= limit, of plans that block
 	CheckOverruns    = "overruns"     // Σ noted overruns = overrun, by period
 	CheckOwners      = "owners"       // every call and every hourly figure has its period and customer
+	CheckFolded      = "folded"       // hourly figures = the sums that pages read of long spans
 	CheckPeriods     = "periods"      // a subscription's periods follow each other, each with a bucket
 	CheckSettled     = "settled"      // no leases are left, where no replica runs
 )
 
 // AuditChecks are all checks in order; the last is made only of a settled scope.
 func AuditChecks() []string {
-	return []string{CheckEventsHours, CheckEventsUsed, CheckHoursUsed, CheckLeases, CheckLimits, CheckOverruns, CheckOwners,
-		CheckPeriods, CheckSettled}
+	return []string{CheckEventsHours, CheckEventsUsed, CheckHoursUsed, CheckLeases, CheckLimits, CheckOverruns, CheckFolded,
+		CheckOwners, CheckPeriods, CheckSettled}
 }
 
 // DetailLimit is how many differences of one check are listed; all are counted.
@@ -76,8 +77,9 @@ type Difference struct {
 	KeyID    int64     `json:"key_id,omitempty"`
 	Model    string    `json:"model,omitempty"`
 	Replica  string    `json:"replica,omitempty"`
-	Figure   string    `json:"figure"`   // such as "input_tokens"; "starts_at" is in Unix microseconds
-	Expected int64     `json:"expected"` // a most for CheckLimits
+	Table    string    `json:"table,omitempty"` // of CheckFolded
+	Figure   string    `json:"figure"`          // such as "input_tokens"; "starts_at" is in Unix microseconds
+	Expected int64     `json:"expected"`        // a most for CheckLimits
 	Found    int64     `json:"found"`
 }
 
