@@ -14,9 +14,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fila-ia/filaia/internal/money"
-	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
+	"github.com/fila-ia/filaia/store"
 )
 
 // patience bounds waiting for what must come; it only matters when it does not.
@@ -74,7 +74,7 @@ func (c *subscriber) calls(t *testing.T, n int, in, out int64) {
 			CostUSD: 4_321_000, LatencyMS: 640, RequestID: "req_of_" + c.tenant.Name,
 		}
 	}
-	must(t, c.s.store.UsageCommitter("test", func(int64, quota.Pair) {}).CommitUsage(context.Background(), events))
+	must(t, c.s.store.UsageCommitter("test", func(store.Committed) {}).CommitUsage(context.Background(), events))
 	c.s.Notify()
 }
 

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
+	"github.com/fila-ia/filaia/store"
 )
 
 // answered records a call that the cache had to do with: 100 tokens in and 50 out are served, a fifth of them billed
@@ -25,7 +25,7 @@ func (c *subscriber) answered(t *testing.T, how usage.Cache) {
 	if how.Saved() {
 		e.Tokens, e.CostUSD, e.SavedUSD, e.Provider = usage.Tokens{Input: 20, Output: 10}, 0, 1_230_000, ""
 	}
-	must(t, c.s.store.UsageCommitter("test", func(int64, quota.Pair) {}).CommitUsage(context.Background(), []usage.Event{e}))
+	must(t, c.s.store.UsageCommitter("test", func(store.Committed) {}).CommitUsage(context.Background(), []usage.Event{e}))
 }
 
 func TestWhatTheCacheAnsweredIsShownToTheTeam(t *testing.T) {

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/usage"
@@ -11,23 +13,27 @@ import (
 
 // account is a period's bucket and this replica's lease on it, locked for the length of a commit.
 type account struct {
-	PeriodID     int64 `db:"period_id"`
-	Hard         bool  `db:"hard"`
-	LimitIn      int64 `db:"limit_in"`
-	UsedIn       int64 `db:"used_in"`
-	LeasedIn     int64 `db:"leased_in"`
-	OverrunIn    int64 `db:"overrun_in"`
-	LimitOut     int64 `db:"limit_out"`
-	UsedOut      int64 `db:"used_out"`
-	LeasedOut    int64 `db:"leased_out"`
-	OverrunOut   int64 `db:"overrun_out"`
-	OveragePrice int64 `db:"overage_price_micros"` // 0 where nothing is charged above
-	OwnIn        int64 `db:"own_in"`
-	OwnOut       int64 `db:"own_out"`
+	PeriodID     int64        `db:"period_id"`
+	Hard         bool         `db:"hard"`
+	LimitIn      int64        `db:"limit_in"`
+	UsedIn       int64        `db:"used_in"`
+	LeasedIn     int64        `db:"leased_in"`
+	OverrunIn    int64        `db:"overrun_in"`
+	LimitOut     int64        `db:"limit_out"`
+	UsedOut      int64        `db:"used_out"`
+	LeasedOut    int64        `db:"leased_out"`
+	OverrunOut   int64        `db:"overrun_out"`
+	OveragePrice int64        `db:"overage_price_micros"` // 0 where nothing is charged above
+	OwnIn        int64        `db:"own_in"`
+	OwnOut       int64        `db:"own_out"`
+	Changes      int64        `db:"changes"` // before this commit
+	TenantID     int64        `db:"tenant_id"`
+	ReapedAt     sql.NullTime `db:"reaped_at"` // when this replica's lease was last taken back
 
-	added     quota.Pair // by this batch
-	held      quota.Pair // the part of it whose calls held tokens of the lease
-	uncovered quota.Pair // the part of held that the lease did not cover
+	added    quota.Pair // by this batch
+	held     quota.Pair // the part of it whose calls held tokens of the lease
+	overrun  quota.Pair // the part of it that no limit could stop
+	earliest time.Time  // its first call
 }
 
 // lockAccounts locks the buckets of the events in order of id, then this replica's leases on them.
@@ -46,7 +52,7 @@ func (c *UsageCommitter) lockAccounts(ctx context.Context, t *tx, events []usage
 	const read = `SELECT b.period_id, b.hard, b.limit_in, b.used_in, b.leased_in, b.overrun_in,
 			b.limit_out, b.used_out, b.leased_out, b.overrun_out,
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
-			coalesce(l.leased_in, 0) AS own_in, coalesce(l.leased_out, 0) AS own_out
+			coalesce(l.leased_in, 0) AS own_in, coalesce(l.leased_out, 0) AS own_out, b.changes, b.tenant_id, l.reaped_at
 		FROM quota_buckets b
 		JOIN billing_periods p ON p.id = b.period_id
 		JOIN plan_versions v ON v.id = p.plan_version_id
@@ -77,6 +83,9 @@ func charge(events []usage.Event, accounts map[int64]*account) []int64 {
 		charges[i] = above * a.OveragePrice
 		a.added.In += e.Tokens.Input
 		a.added.Out += e.Tokens.Output
+		if a.earliest.IsZero() || e.CreatedAt.Before(a.earliest) {
+			a.earliest = e.CreatedAt
+		}
 		if e.Held {
 			a.held.In += e.Tokens.Input
 			a.held.Out += e.Tokens.Output
@@ -94,25 +103,40 @@ func excess(used, tokens, limit int64) int64 {
 }
 
 func (a *account) settle() {
-	a.uncovered.In = a.draw(a.added.In, a.held.In, a.LimitIn, a.UsedIn, &a.LeasedIn, &a.OwnIn, &a.OverrunIn)
-	a.uncovered.Out = a.draw(a.added.Out, a.held.Out, a.LimitOut, a.UsedOut, &a.LeasedOut, &a.OwnOut, &a.OverrunOut)
-	a.UsedIn += a.added.In
-	a.UsedOut += a.added.Out
+	a.overrun.In = a.draw(a.added.In, a.held.In, a.LimitIn, a.UsedIn, a.OverrunIn, &a.LeasedIn, &a.OwnIn)
+	a.overrun.Out = a.draw(a.added.Out, a.held.Out, a.LimitOut, a.UsedOut, a.OverrunOut, &a.LeasedOut, &a.OwnOut)
+	a.UsedIn, a.OverrunIn = a.UsedIn+a.added.In, a.OverrunIn+a.overrun.In
+	a.UsedOut, a.OverrunOut = a.UsedOut+a.added.Out, a.OverrunOut+a.overrun.Out
 }
 
 // draw takes tokens from the replica's lease as far as their calls held them there, which under another plan they may
-// not have. In a hard period the rest comes from what is free, and what even that does not cover is overrun. It gives
-// the held tokens that the lease did not cover.
-func (a *account) draw(tokens, held, limit, used int64, leased, own, overrun *int64) (uncovered int64) {
+// not have. In a hard period the rest comes from what is free, and what even that does not cover is overrun.
+func (a *account) draw(tokens, held, limit, used, overrun int64, leased, own *int64) (over int64) {
 	drawn := min(held, *own)
 	*own -= drawn
 	*leased -= drawn
-	if a.Hard {
-		// used still lacks the drawn tokens, which were leased until now: together they take no free ones.
-		free := max(limit-(used-*overrun)-drawn-*leased, 0)
-		*overrun += max(tokens-drawn-free, 0)
+	if !a.Hard {
+		return 0
 	}
-	return held - drawn
+	// used still lacks the drawn tokens, which were leased until now: together they take no free ones.
+	free := max(limit-(used-overrun)-drawn-*leased, 0)
+	return max(tokens-drawn-free, 0)
+}
+
+// cause tells why the limit could not stop the overrun.
+func (a *account) cause() usage.OverrunCause {
+	switch {
+	case a.ReapedAt.Valid && a.earliest.Before(a.ReapedAt.Time):
+		return usage.OverrunLate
+	case a.added != a.held:
+		return usage.OverrunUnheld
+	}
+	return usage.OverrunReported
+}
+
+// stand is this replica's lease after the commit.
+func (a *account) stand() quota.Stand {
+	return quota.Stand{Leased: quota.Pair{In: a.OwnIn, Out: a.OwnOut}, Version: a.Changes + 1}
 }
 
 func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[int64]*account) error {
@@ -124,7 +148,7 @@ func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[i
 	value := func(get func(*account) int64) string { return ints(rows, func(a **account) int64 { return get(*a) }) }
 	period := value(func(a *account) int64 { return a.PeriodID })
 	const buckets = `UPDATE quota_buckets b SET used_in = n.used_in, leased_in = n.leased_in, overrun_in = n.overrun_in,
-			used_out = n.used_out, leased_out = n.leased_out, overrun_out = n.overrun_out
+			used_out = n.used_out, leased_out = n.leased_out, overrun_out = n.overrun_out, changes = b.changes + 1
 		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
 			AS n (period_id, used_in, leased_in, overrun_in, used_out, leased_out, overrun_out)
 		WHERE b.period_id = n.period_id`
@@ -140,6 +164,19 @@ func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[i
 	if _, err := t.ExecContext(ctx, leases, period, value(func(a *account) int64 { return a.OwnIn }),
 		value(func(a *account) int64 { return a.OwnOut }), c.replica); err != nil {
 		return fmt.Errorf("update leases: %w", err)
+	}
+	return c.noteOverruns(ctx, t, rows)
+}
+
+func (c *UsageCommitter) noteOverruns(ctx context.Context, t *tx, accounts []*account) error {
+	const note = `INSERT INTO quota_overruns (at, period_id, tenant_id, replica, cause, tokens_in, tokens_out) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	for _, a := range accounts {
+		if a.overrun == (quota.Pair{}) {
+			continue
+		}
+		if _, err := t.ExecContext(ctx, note, t.now, a.PeriodID, a.TenantID, c.replica, a.cause(), a.overrun.In, a.overrun.Out); err != nil {
+			return fmt.Errorf("note overrun of period %d: %w", a.PeriodID, err)
+		}
 	}
 	return nil
 }

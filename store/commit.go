@@ -18,38 +18,86 @@ import (
 type UsageCommitter struct {
 	s         *Store
 	replica   string
-	uncovered func(periodID int64, tokens quota.Pair)
+	committed func(Committed)
+	prepared  *prepared
 }
 
-// UsageCommitter gives the sink of one replica. uncovered hears of tokens that its leases did not cover.
-func (s *Store) UsageCommitter(replica string, uncovered func(periodID int64, tokens quota.Pair)) *UsageCommitter {
-	return &UsageCommitter{s: s, replica: replica, uncovered: uncovered}
+// Committed is what one commit did in one period.
+type Committed struct {
+	PeriodID int64
+	Settled  quota.Pair  // tokens of calls that had held tokens of this replica's lease
+	Lease    quota.Stand // how the lease stands after it
+	Overrun  quota.Pair  // tokens that no limit could stop, as far as this commit told
 }
 
-// errDuplicates rolls back a batch that holds events which are there already.
-var errDuplicates = errors.New("events already committed")
+// UsageCommitter gives the sink of one replica. committed hears of every period of a batch, once the batch is in the books.
+func (s *Store) UsageCommitter(replica string, committed func(Committed)) *UsageCommitter {
+	return &UsageCommitter{s: s, replica: replica, committed: committed, prepared: newPrepared(s.commits)}
+}
 
 // CommitUsage adds the events, the rollups, the buckets and the leases in one transaction.
 func (c *UsageCommitter) CommitUsage(ctx context.Context, events []usage.Event) error {
-	err := c.commit(ctx, events)
-	if !errors.Is(err, errDuplicates) {
-		return err
-	}
-	// A replay: commit what is really new. Only this process writes these ids, so nobody adds them meanwhile.
-	fresh, err := c.fresh(ctx, events)
-	if err != nil || len(fresh) == 0 {
-		return err
-	}
-	return c.commit(ctx, fresh)
-}
-
-func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
+	accounts, err := c.commit(ctx, events)
+	if errors.Is(err, errDuplicates) {
+		accounts, err = c.replay(ctx, events)
+	}
+	if err != nil {
+		return fmt.Errorf("commit %d usage events: %w", len(events), err)
+	}
+	c.tell(events, accounts)
+	return nil
+}
+
+// replay commits what is really new of a batch that came before, whole or in part. Only this process writes these ids,
+// so nobody adds them meanwhile. How the leases stand is read again, since the first answer may not have arrived.
+func (c *UsageCommitter) replay(ctx context.Context, events []usage.Event) (map[int64]*account, error) {
+	fresh, err := c.fresh(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	accounts := map[int64]*account{}
+	if len(fresh) > 0 {
+		if accounts, err = c.commit(ctx, fresh); err != nil {
+			return nil, err
+		}
+	}
+	var ids []int64
+	for i := range events {
+		if id := events[i].PeriodID; accounts[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	stands, err := c.s.stands(ctx, c.replica, ids)
+	if err != nil {
+		return nil, err
+	}
+	for id, stand := range stands {
+		accounts[id] = &account{PeriodID: id, OwnIn: stand.Leased.In, OwnOut: stand.Leased.Out, Changes: stand.Version - 1}
+	}
+	return accounts, nil
+}
+
+// tell says what the batch, all of it, did in each period.
+func (c *UsageCommitter) tell(events []usage.Event, accounts map[int64]*account) {
+	settled := map[int64]quota.Pair{}
+	for i := range events {
+		if e := &events[i]; e.Held {
+			p := settled[e.PeriodID]
+			settled[e.PeriodID] = quota.Pair{In: p.In + e.Tokens.Input, Out: p.Out + e.Tokens.Output}
+		}
+	}
+	for id, a := range accounts {
+		c.committed(Committed{PeriodID: id, Settled: settled[id], Lease: a.stand(), Overrun: a.overrun})
+	}
+}
+
+// commit is one attempt, of events that are all new. The accounts are as they stand after it.
+func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) (accounts map[int64]*account, err error) {
 	events = tamed(events)
-	var accounts map[int64]*account
-	err := c.s.inTx(ctx, func(t *tx) (err error) {
+	err = c.s.inCommit(ctx, c.prepared, func(t *tx) (err error) {
 		if accounts, err = c.lockAccounts(ctx, t, events); err != nil {
 			return err
 		}
@@ -68,15 +116,7 @@ func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) error
 		}
 		return t.touch(ctx, events)
 	})
-	if err != nil {
-		return fmt.Errorf("commit %d usage events: %w", len(events), err)
-	}
-	for id, a := range accounts {
-		if a.uncovered != (quota.Pair{}) {
-			c.uncovered(id, a.uncovered)
-		}
-	}
-	return nil
+	return accounts, err
 }
 
 // fresh keeps the events that are not in the database, each once.
@@ -105,58 +145,6 @@ func (c *UsageCommitter) fresh(ctx context.Context, events []usage.Event) ([]usa
 		seen[e.ID] = true
 		return was
 	}), nil
-}
-
-func (t *tx) insertEvents(ctx context.Context, events []usage.Event, charges []int64) error {
-	const insert = `INSERT INTO usage_events (id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status,
-			streamed, estimated, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros, charge_brl_micros,
-			latency_ms, first_byte_ms, request_id, provider_id, provider, cache, served_input, served_output, saved_usd_micros)
-		SELECT id, timestamptz 'epoch' + at * interval '1 microsecond', tenant, key, period, model, endpoint, status, http,
-			streamed, estimated, input, cached, output, reasoning, cost, charge, latency, first_byte, request, provider_id,
-			provider, cache, served_in, served_out, saved
-		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-			$9::smallint[], $10::boolean[], $11::boolean[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-			$16::bigint[], $17::bigint[], $18::int[], $19::int[], $20::text[], $21::text[], $22::text[], $23::text[],
-			$24::bigint[], $25::bigint[], $26::bigint[])
-		AS e (id, at, tenant, key, period, model, endpoint, status, http, streamed, estimated, input, cached, output,
-			reasoning, cost, charge, latency, first_byte, request, provider_id, provider, cache, served_in, served_out, saved)
-		ON CONFLICT DO NOTHING`
-	type event = usage.Event
-	i := -1
-	result, err := t.ExecContext(ctx, insert,
-		uuids(events, func(e *event) uuid.UUID { return e.ID }),
-		ints(events, func(e *event) int64 { return e.CreatedAt.UnixMicro() }),
-		ints(events, func(e *event) int64 { return e.TenantID }),
-		ints(events, func(e *event) int64 { return e.KeyID }),
-		ints(events, func(e *event) int64 { return e.PeriodID }),
-		texts(events, func(e *event) string { return e.Model }),
-		texts(events, func(e *event) string { return e.Endpoint }),
-		texts(events, func(e *event) string { return e.Status.String() }),
-		ints(events, func(e *event) int64 { return int64(e.HTTPStatus) }),
-		bools(events, func(e *event) bool { return e.Streamed }),
-		bools(events, func(e *event) bool { return e.Estimated }),
-		ints(events, func(e *event) int64 { return e.Tokens.Input }),
-		ints(events, func(e *event) int64 { return e.Tokens.Cached }),
-		ints(events, func(e *event) int64 { return e.Tokens.Output }),
-		ints(events, func(e *event) int64 { return e.Tokens.Reasoning }),
-		ints(events, func(e *event) int64 { return int64(e.CostUSD) }),
-		ints(events, func(*event) int64 { i++; return charges[i] }),
-		ints(events, func(e *event) int64 { return e.LatencyMS }),
-		ints(events, func(e *event) int64 { return e.FirstByteMS }),
-		texts(events, func(e *event) string { return e.RequestID }),
-		texts(events, func(e *event) string { return e.ProviderID }),
-		texts(events, func(e *event) string { return e.Provider }),
-		texts(events, func(e *event) string { return e.Cache.String() }),
-		ints(events, func(e *event) int64 { return e.Served.Input }),
-		ints(events, func(e *event) int64 { return e.Served.Output }),
-		ints(events, func(e *event) int64 { return int64(e.SavedUSD) }))
-	if err != nil {
-		return fmt.Errorf("insert events: %w", err)
-	}
-	if n, err := result.RowsAffected(); err != nil || int(n) != len(events) {
-		return errors.Join(errDuplicates, err)
-	}
-	return nil
 }
 
 // touch notes when keys were last used, at most once a minute each, and tells the dashboards.

@@ -103,8 +103,16 @@ func (s *shop) audit(t testing.TB) {
 	}
 }
 
+// testGrace is longer than any test.
+const testGrace = time.Hour
+
+// telling tells a manager of commits.
+func telling(m *quota.Manager) func(Committed) {
+	return func(c Committed) { m.Committed(c.PeriodID, c.Settled, c.Lease) }
+}
+
 func (s *shop) committer() *UsageCommitter {
-	return s.UsageCommitter("replica", func(int64, quota.Pair) {})
+	return s.UsageCommitter("replica", func(Committed) {})
 }
 
 func TestCommitCountsEveryEventOnceHoweverOftenItComes(t *testing.T) {
@@ -125,7 +133,7 @@ func TestCommitCountsEveryEventOnceHoweverOftenItComes(t *testing.T) {
 func TestCommitDrawsFromTheLeaseThatTheCallsWereHeldOn(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
 	ctx := context.Background()
-	if _, err := s.Leases("replica").Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
+	if _, err := s.Leases("replica", nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.committer().CommitUsage(ctx, []usage.Event{s.call(60, 40)}); err != nil {
@@ -141,11 +149,11 @@ func TestCommitDrawsFromTheLeaseThatTheCallsWereHeldOn(t *testing.T) {
 func TestTokensBeyondTheLimitAreOverrunNeverLostAndNeverNegative(t *testing.T) {
 	s := openShop(t, blocking(100, 100))
 	ctx := context.Background()
-	if _, err := s.Leases("replica").Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
+	if _, err := s.Leases("replica", nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
 		t.Fatal(err)
 	}
-	var uncovered quota.Pair
-	c := s.UsageCommitter("replica", func(_ int64, p quota.Pair) { uncovered = p })
+	var told Committed
+	c := s.UsageCommitter("replica", func(c Committed) { told = c })
 	if err := c.CommitUsage(ctx, []usage.Event{s.call(130, 90)}); err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +161,14 @@ func TestTokensBeyondTheLimitAreOverrunNeverLostAndNeverNegative(t *testing.T) {
 	if b.UsedIn != 130 || b.OverrunIn != 30 || b.LeasedIn != 0 || b.OverrunOut != 0 || b.LeasedOut != 10 {
 		t.Fatalf("%+v", b)
 	}
-	if uncovered != (quota.Pair{In: 30}) {
-		t.Fatalf("uncovered %v", uncovered)
+	want := Committed{PeriodID: s.caller.PeriodID, Settled: quota.Pair{In: 130, Out: 90}, Overrun: quota.Pair{In: 30},
+		Lease: quota.Stand{Leased: quota.Pair{Out: 10}, Version: 2}}
+	if told != want {
+		t.Fatalf("told %+v, want %+v", told, want)
+	}
+	over, err := s.Overruns(ctx, 10)
+	if err != nil || len(over) != 1 || over[0].Cause != usage.OverrunReported || over[0].Input != 30 || over[0].Output != 0 || over[0].TenantID != s.tenant.ID {
+		t.Fatalf("%+v %v", over, err)
 	}
 	s.audit(t)
 }
@@ -163,7 +177,7 @@ func TestTokensBeyondTheLimitAreOverrunNeverLostAndNeverNegative(t *testing.T) {
 func TestAPlanThatTurnsHardUnderCallsPassesNoLimit(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
 	ctx := context.Background()
-	manager := quota.NewManager(s.Leases("replica"), discard(), time.Now)
+	manager := quota.NewManager(s.Leases("replica", nil), testGrace, discard(), time.Now)
 	hold, err := manager.Reserve(ctx, s.caller.PeriodID, quota.Want{In: 10, Out: 10})
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +185,7 @@ func TestAPlanThatTurnsHardUnderCallsPassesNoLimit(t *testing.T) {
 	hold.Settle(quota.Pair{})
 	e := s.call(400, 400)
 	e.Held = false
-	if err := s.UsageCommitter("replica", manager.Uncovered).CommitUsage(ctx, []usage.Event{e}); err != nil {
+	if err := s.UsageCommitter("replica", telling(manager)).CommitUsage(ctx, []usage.Event{e}); err != nil {
 		t.Fatal(err)
 	}
 	var admitted int64
@@ -188,37 +202,16 @@ func TestAPlanThatTurnsHardUnderCallsPassesNoLimit(t *testing.T) {
 	}
 }
 
-func TestTheLeasesOfSilentReplicasAreReaped(t *testing.T) {
-	s := openShop(t, blocking(1000, 1000))
-	ctx := context.Background()
-	for _, replica := range []string{"alive", "dead"} {
-		if _, err := s.Leases(replica).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	before := s.bucket(t).LeasedIn
-	later := New(s.DB(), func() time.Time { return time.Now().Add(leaseGrace + time.Minute) })
-	if err := later.Leases("alive").Heartbeat(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := later.ReapLeases(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if after := s.bucket(t).LeasedIn; after == 0 || after >= before {
-		t.Fatalf("leased %d before and %d after", before, after)
-	}
-	s.audit(t)
-}
-
 func TestAHandBackThatComesAgainChangesNothing(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
-	ctx, leases, id := context.Background(), s.Leases("replica"), uuid.New()
+	ctx, leases, id := context.Background(), s.Leases("replica", nil), uuid.New()
 	if _, err := leases.Lease(ctx, s.caller.PeriodID, quota.Pair{In: 300, Out: 300}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := leases.Return(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}, id); err != nil {
-			t.Fatal(err)
+		stand, err := leases.Return(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}, id)
+		if err != nil || stand != (quota.Stand{Leased: quota.Pair{In: 200, Out: 200}, Version: 2}) {
+			t.Fatal(stand, err)
 		}
 	}
 	if b := s.bucket(t); b.LeasedIn != 200 || b.LeasedOut != 200 {
@@ -229,14 +222,14 @@ func TestAHandBackThatComesAgainChangesNothing(t *testing.T) {
 
 func TestANeedThatIsNotFreeGetsNothing(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
-	g, err := s.Leases("a").Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 10, Out: 5000})
+	g, err := s.Leases("a", nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 10, Out: 5000})
 	if err != nil || g.Granted != (quota.Pair{}) || g.Free != (quota.Pair{In: 1000, Out: 1000}) {
 		t.Fatalf("%+v %v", g, err)
 	}
-	if _, err := s.Leases("a").Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 400, Out: 400}); err != nil {
+	if _, err := s.Leases("a", nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 400, Out: 400}); err != nil {
 		t.Fatal(err)
 	}
-	g, err = s.Leases("b").Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 700, Out: 1})
+	g, err = s.Leases("b", nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 700, Out: 1})
 	if err != nil || g.Granted != (quota.Pair{}) || g.Others != (quota.Pair{In: 400, Out: 400}) {
 		t.Fatalf("%+v %v", g, err)
 	}
@@ -315,9 +308,9 @@ func TestLimitsHoldOverReplicasCommitsAndDeaths(t *testing.T) {
 
 // live is one life of a replica: it calls, commits some of it, dies, and at its next start commits the rest.
 func (s *shop) live(ctx context.Context, t *testing.T, replica string) {
-	leases := s.Leases(replica)
-	var manager = quota.NewManager(leases, discard(), time.Now)
-	c := s.UsageCommitter(replica, manager.Uncovered)
+	leases := s.Leases(replica, nil)
+	var manager = quota.NewManager(leases, testGrace, discard(), time.Now)
+	c := s.UsageCommitter(replica, telling(manager))
 	var spool []usage.Event
 	for i := range 25 {
 		want := quota.Want{In: int64(20 + i%7), Out: int64(10 + i%5)}
@@ -360,16 +353,13 @@ func TestDrawNeverPassesTheLimitAndLosesNothing(t *testing.T) {
 		past := rapid.Int64Range(0, 100).Draw(t, "overrun")
 		tokens := rapid.Int64Range(0, 3000).Draw(t, "tokens")
 		held := rapid.Int64Range(0, tokens).Draw(t, "held")
-		l, o, over := leased, own, past
-		uncovered := (&account{Hard: true}).draw(tokens, held, limit, used+past, &l, &o, &over)
+		l, o := leased, own
+		over := past + (&account{Hard: true}).draw(tokens, held, limit, used+past, past, &l, &o)
 		if o < 0 || l < 0 || l < o || leased-l != own-o || over < past {
 			t.Fatalf("lease %d of %d, overrun %d", o, l, over)
 		}
 		if used+past+tokens-over+l > limit {
 			t.Fatalf("used %d - overrun %d + leased %d > limit %d", used+past+tokens, over, l, limit)
-		}
-		if uncovered != max(0, held-own) {
-			t.Fatalf("uncovered %d", uncovered)
 		}
 		if tokens-(own-o) <= limit-used-leased && over != past {
 			t.Fatalf("overrun although it fits")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fila-ia/filaia/internal/demo"
 	"github.com/fila-ia/filaia/internal/fault"
-	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 )
@@ -200,7 +199,7 @@ func (t *tx) insertDemoKeys(ctx context.Context, tenantID int64, c *demo.Custome
 
 // insertDemoEvents goes the way of real calls, so that events, rollups, buckets and charges agree as theirs do.
 func (t *tx) insertDemoEvents(ctx context.Context, s *Store, events []usage.Event) error {
-	committer := s.UsageCommitter("demo", func(int64, quota.Pair) {})
+	committer := s.UsageCommitter("demo", func(Committed) {})
 	for batch := range slices.Chunk(events, demoBatch) {
 		accounts, err := committer.lockAccounts(ctx, t, batch)
 		if err != nil {

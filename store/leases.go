@@ -2,33 +2,40 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/fila-ia/filaia/internal/quota"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// Leases is one replica's side of the quota leases; it is a quota.Lessor.
+// Leases is one replica's side of the quota leases, in one life of its process; it is a quota.Lessor.
 type Leases struct {
 	s       *Store
 	replica string
+	life    uuid.UUID
+	joined  bool // the first heartbeat has arrived
+	vitals  func() usage.Vitals
 }
 
-// Leases gives the leases of a replica, named for as long as its data folder lives.
-func (s *Store) Leases(replica string) *Leases { return &Leases{s: s, replica: replica} }
+// Leases gives the leases of a replica, named for as long as its data folder lives. vitals, which may be nil, is told
+// with every heartbeat.
+func (s *Store) Leases(replica string, vitals func() usage.Vitals) *Leases {
+	return &Leases{s: s, replica: replica, life: uuid.New(), vitals: vitals}
+}
 
 // maxChunk bounds one lease, so that a large quota is not locked up in one replica.
 const maxChunk = 5_000_000
 
 // Lease moves free tokens into this replica's lease in one statement. Chunks are a quarter of what is free, so they
-// shrink as the limit nears, down to exactly what one call needs; a need that is not free gets nothing.
+// shrink as the limit nears, down to exactly what one call needs; a need that is not free gets nothing. The lease is
+// written even then: only a row that is locked is told as it stands.
 func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (quota.Grant, error) {
-	const lease = `WITH own AS (
-			SELECT leased_in, leased_out FROM quota_leases WHERE period_id = $1 AND replica = $2
-		), b AS (
-			SELECT period_id, limit_in, used_in, leased_in, limit_out, used_out, leased_out,
+	const lease = `WITH b AS (
+			SELECT period_id, limit_in, used_in, leased_in, limit_out, used_out, leased_out, changes + 1 AS changes,
 				greatest(limit_in - (used_in - overrun_in) - leased_in, 0) AS free_in,
 				greatest(limit_out - (used_out - overrun_out) - leased_out, 0) AS free_out
 			FROM quota_buckets WHERE period_id = $1 FOR UPDATE
@@ -37,50 +44,77 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 				CASE WHEN $4::bigint = 0 OR NOT fits THEN 0 ELSE least(free_out, greatest($4, least(free_out / 4, $5))) END AS grant_out
 			FROM (SELECT *, free_in >= $3 AND free_out >= $4 AS fits FROM b) AS tried
 		), u AS (
-			UPDATE quota_buckets q SET leased_in = q.leased_in + g.grant_in, leased_out = q.leased_out + g.grant_out
-			FROM g WHERE q.period_id = g.period_id AND g.grant_in + g.grant_out > 0
-		), l AS (
-			INSERT INTO quota_leases AS own (period_id, replica, leased_in, leased_out, seen_at)
-			SELECT period_id, $2, grant_in, grant_out, $6 FROM g WHERE grant_in + grant_out > 0
-			ON CONFLICT (period_id, replica) DO UPDATE SET leased_in = own.leased_in + excluded.leased_in,
-				leased_out = own.leased_out + excluded.leased_out, seen_at = excluded.seen_at
+			UPDATE quota_buckets q SET leased_in = q.leased_in + g.grant_in, leased_out = q.leased_out + g.grant_out, changes = g.changes
+			FROM g WHERE q.period_id = g.period_id
+		), own AS (
+			INSERT INTO quota_leases AS l (period_id, replica, leased_in, leased_out)
+			SELECT period_id, $2, grant_in, grant_out FROM g
+			ON CONFLICT (period_id, replica) DO UPDATE SET leased_in = l.leased_in + excluded.leased_in,
+				leased_out = l.leased_out + excluded.leased_out
+			RETURNING leased_in, leased_out
 		)
 		SELECT grant_in, grant_out, free_in - grant_in, free_out - grant_out, limit_in, limit_out, used_in, used_out,
-			greatest(leased_in - coalesce((SELECT leased_in FROM own), 0), 0),
-			greatest(leased_out - coalesce((SELECT leased_out FROM own), 0), 0)
-		FROM g`
+			g.leased_in + grant_in - own.leased_in, g.leased_out + grant_out - own.leased_out, own.leased_in, own.leased_out, changes
+		FROM g, own`
 	var g quota.Grant
-	row := l.s.db.QueryRowContext(ctx, lease, periodID, l.replica, need.In, need.Out, int64(maxChunk), l.s.now().UTC())
+	row := l.s.db.QueryRowContext(ctx, lease, periodID, l.replica, need.In, need.Out, int64(maxChunk))
 	err := row.Scan(&g.Granted.In, &g.Granted.Out, &g.Free.In, &g.Free.Out, &g.Limit.In, &g.Limit.Out, &g.Used.In, &g.Used.Out,
-		&g.Others.In, &g.Others.Out)
+		&g.Others.In, &g.Others.Out, &g.Leased.In, &g.Leased.Out, &g.Version)
 	if err != nil {
 		return g, fmt.Errorf("lease from period %d: %w", periodID, err)
 	}
 	return g, nil
 }
 
-// Return hands back tokens of this replica's lease; never more than it has, and once for each id.
-func (l *Leases) Return(ctx context.Context, periodID int64, idle quota.Pair, id uuid.UUID) error {
-	return l.s.inTx(ctx, func(t *tx) error {
-		// The bucket is always locked before the lease, as in Lease and in the commit of usage.
-		const lock = `SELECT 1 FROM quota_buckets WHERE period_id = $1 FOR UPDATE`
-		if _, err := t.ExecContext(ctx, lock, periodID); err != nil {
-			return fmt.Errorf("lock period %d: %w", periodID, err)
+// Return hands back tokens of this replica's lease; never more than it has, and once for each id. The bucket is always
+// locked before the lease, as in Lease and in the commit of usage.
+func (l *Leases) Return(ctx context.Context, periodID int64, idle quota.Pair, id uuid.UUID) (quota.Stand, error) {
+	const give = `WITH b AS (
+			SELECT period_id, changes + 1 AS changes FROM quota_buckets WHERE period_id = $1 FOR UPDATE
+		), r AS (
+			UPDATE quota_leases q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, returned = $5
+			FROM b WHERE q.period_id = b.period_id AND q.replica = $2 AND q.returned IS DISTINCT FROM $5
+				AND q.leased_in >= $3 AND q.leased_out >= $4
+			RETURNING q.period_id, q.leased_in, q.leased_out
+		)
+		UPDATE quota_buckets q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, changes = b.changes
+		FROM r, b WHERE q.period_id = r.period_id RETURNING r.leased_in, r.leased_out, q.changes`
+	var s quota.Stand
+	err := l.s.db.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id).Scan(&s.Leased.In, &s.Leased.Out, &s.Version)
+	if errors.Is(err, sql.ErrNoRows) { // it came before, or the lease was taken back
+		stands, err := l.Stands(ctx, []int64{periodID})
+		return stands[periodID], err
+	}
+	if err != nil {
+		return s, fmt.Errorf("return lease of period %d: %w", periodID, err)
+	}
+	return s, nil
+}
+
+// Stands tells how this replica's leases of some periods stand.
+func (l *Leases) Stands(ctx context.Context, periodIDs []int64) (map[int64]quota.Stand, error) {
+	return l.s.stands(ctx, l.replica, periodIDs)
+}
+
+func (s *Store) stands(ctx context.Context, replica string, periodIDs []int64) (map[int64]quota.Stand, error) {
+	const query = `SELECT b.period_id, coalesce(l.leased_in, 0), coalesce(l.leased_out, 0), b.changes
+		FROM quota_buckets b LEFT JOIN quota_leases l ON l.period_id = b.period_id AND l.replica = $2
+		WHERE b.period_id = ANY ($1::bigint[])`
+	rows, err := s.db.QueryContext(ctx, query, ints(periodIDs, func(id *int64) int64 { return *id }), replica)
+	if err != nil {
+		return nil, fmt.Errorf("read leases of %s: %w", replica, err)
+	}
+	defer rows.Close()
+	stands := make(map[int64]quota.Stand, len(periodIDs))
+	for rows.Next() {
+		var id int64
+		var stand quota.Stand
+		if err := rows.Scan(&id, &stand.Leased.In, &stand.Leased.Out, &stand.Version); err != nil {
+			return nil, fmt.Errorf("read leases of %s: %w", replica, err)
 		}
-		const give = `WITH r AS (
-				SELECT period_id, least(leased_in, $3) AS back_in, least(leased_out, $4) AS back_out
-				FROM quota_leases WHERE period_id = $1 AND replica = $2 AND returned IS DISTINCT FROM $5 FOR UPDATE
-			), l AS (
-				UPDATE quota_leases q SET leased_in = q.leased_in - r.back_in, leased_out = q.leased_out - r.back_out, returned = $5
-				FROM r WHERE q.period_id = r.period_id AND q.replica = $2
-			)
-			UPDATE quota_buckets b SET leased_in = b.leased_in - r.back_in, leased_out = b.leased_out - r.back_out
-			FROM r WHERE b.period_id = r.period_id`
-		if _, err := t.ExecContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id); err != nil {
-			return fmt.Errorf("return lease of period %d: %w", periodID, err)
-		}
-		return nil
-	})
+		stands[id] = stand
+	}
+	return stands, rows.Err()
 }
 
 // Recall asks the other replicas to hand back what they do not hold of a period.
@@ -96,50 +130,67 @@ func (l *Leases) Recall(ctx context.Context, periodID int64) error {
 // what was used has then been drawn from the leases, and what is left nobody holds.
 func (l *Leases) ReleaseAll(ctx context.Context) error {
 	return l.s.inTx(ctx, func(t *tx) error {
-		const lock = `SELECT 1 FROM quota_buckets WHERE period_id IN (SELECT period_id FROM quota_leases WHERE replica = $1)
-			ORDER BY period_id FOR UPDATE`
-		if _, err := t.ExecContext(ctx, lock, l.replica); err != nil {
-			return fmt.Errorf("lock leased periods: %w", err)
+		periods, err := t.lockLeased(ctx, l.replica)
+		if err != nil {
+			return err
 		}
-		const release = `WITH gone AS (DELETE FROM quota_leases WHERE replica = $1 RETURNING period_id, leased_in, leased_out)
-			UPDATE quota_buckets b SET leased_in = b.leased_in - gone.leased_in, leased_out = b.leased_out - gone.leased_out
+		const release = `WITH gone AS (
+				DELETE FROM quota_leases WHERE replica = $1 AND period_id = ANY ($2::bigint[]) RETURNING period_id, leased_in, leased_out
+			) UPDATE quota_buckets b SET leased_in = b.leased_in - gone.leased_in, leased_out = b.leased_out - gone.leased_out, changes = b.changes + 1
 			FROM gone WHERE b.period_id = gone.period_id`
-		if _, err := t.ExecContext(ctx, release, l.replica); err != nil {
+		if _, err := t.ExecContext(ctx, release, l.replica, periods); err != nil {
 			return fmt.Errorf("release leases of %s: %w", l.replica, err)
 		}
 		return nil
 	})
 }
 
-// Heartbeat says that this replica's leases are alive.
-func (l *Leases) Heartbeat(ctx context.Context) error {
-	const beat = `UPDATE quota_leases SET seen_at = $2 WHERE replica = $1`
-	if _, err := l.s.db.ExecContext(ctx, beat, l.replica, l.s.now().UTC()); err != nil {
-		return fmt.Errorf("lease heartbeat: %w", err)
+// lockLeased locks the buckets of a replica's leases and gives their periods, as an array for SQL.
+func (t *tx) lockLeased(ctx context.Context, replica string) (string, error) {
+	const lock = `SELECT period_id FROM quota_buckets WHERE period_id IN (SELECT period_id FROM quota_leases WHERE replica = $1)
+		ORDER BY period_id FOR UPDATE`
+	var ids []int64
+	if err := t.SelectContext(ctx, &ids, lock, replica); err != nil {
+		return "", fmt.Errorf("lock leased periods of %s: %w", replica, err)
 	}
-	return nil
+	return ints(ids, func(id *int64) int64 { return *id }), nil
 }
 
-// leaseGrace is how long a replica may be silent before its leases are taken back.
-const leaseGrace = 15 * time.Minute
+// Heartbeat says that this replica is alive. The first one takes its name for this life.
+func (l *Leases) Heartbeat(ctx context.Context) (reaped int64, err error) {
+	const join = `INSERT INTO replicas AS r (name, life, version) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET life = excluded.life, version = excluded.version, beat = r.beat + 1,
+			started_at = now(), seen_at = now(), stopped_at = NULL
+		RETURNING reaped`
+	const beat = `UPDATE replicas SET beat = beat + 1, seen_at = now(), stopped_at = NULL,
+			version = $3, calls = $4, spool_events = $5, spool_age_ms = $6, spool_bytes = $7, damaged_files = $8
+		WHERE name = $1 AND life = $2 RETURNING reaped`
+	var v usage.Vitals
+	if l.vitals != nil {
+		v = l.vitals()
+	}
+	if !l.joined {
+		err = l.s.db.GetContext(ctx, &reaped, join, l.replica, l.life, v.Version)
+		l.joined = err == nil
+	} else {
+		err = l.s.db.GetContext(ctx, &reaped, beat, l.replica, l.life, v.Version, v.Calls,
+			v.SpoolEvents, v.SpoolAge.Milliseconds(), v.SpoolBytes, v.DamagedFiles)
+	}
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, quota.ErrSuperseded
+	case err != nil:
+		return 0, fmt.Errorf("lease heartbeat: %w", err)
+	}
+	return reaped, nil
+}
 
-// ReapLeases takes back the leases of replicas that have been silent for too long: most will never return. What one
-// of them still reports later is counted, as overrun where it does not fit any more.
-func (s *Store) ReapLeases(ctx context.Context) error {
-	return s.inTx(ctx, func(t *tx) error {
-		dead := t.now.Add(-leaseGrace)
-		const lock = `SELECT 1 FROM quota_buckets WHERE period_id IN (SELECT period_id FROM quota_leases WHERE seen_at < $1)
-			ORDER BY period_id FOR UPDATE`
-		if _, err := t.ExecContext(ctx, lock, dead); err != nil {
-			return fmt.Errorf("lock periods of silent replicas: %w", err)
-		}
-		const reap = `WITH gone AS (DELETE FROM quota_leases WHERE seen_at < $1 RETURNING period_id, leased_in, leased_out),
-			sums AS (SELECT period_id, sum(leased_in)::bigint AS leased_in, sum(leased_out)::bigint AS leased_out FROM gone GROUP BY period_id)
-			UPDATE quota_buckets b SET leased_in = b.leased_in - sums.leased_in, leased_out = b.leased_out - sums.leased_out
-			FROM sums WHERE b.period_id = sums.period_id`
-		if _, err := t.ExecContext(ctx, reap, dead); err != nil {
-			return fmt.Errorf("reap leases: %w", err)
-		}
-		return nil
-	})
+// Leave notes that this replica went in good order.
+func (l *Leases) Leave(ctx context.Context) error {
+	const leave = `UPDATE replicas SET stopped_at = now(), seen_at = now(), calls = 0, spool_events = 0, spool_age_ms = 0, spool_bytes = 0
+		WHERE name = $1 AND life = $2`
+	if _, err := l.s.db.ExecContext(ctx, leave, l.replica, l.life); err != nil {
+		return fmt.Errorf("leave as replica %s: %w", l.replica, err)
+	}
+	return nil
 }

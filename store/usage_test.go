@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fila-ia/filaia/internal/demo"
-	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 	"github.com/fila-ia/filaia/store/storetest"
@@ -18,7 +17,7 @@ import (
 // commit writes events as the ledger does.
 func (s *shop) commit(t testing.TB, events ...usage.Event) {
 	t.Helper()
-	if err := s.UsageCommitter("test", func(int64, quota.Pair) {}).CommitUsage(context.Background(), events); err != nil {
+	if err := s.UsageCommitter("test", func(Committed) {}).CommitUsage(context.Background(), events); err != nil {
 		t.Fatal(err)
 	}
 }

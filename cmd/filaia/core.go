@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/redis/rueidis"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fila-ia/filaia/internal/cache"
 	"github.com/fila-ia/filaia/internal/config"
@@ -21,6 +23,7 @@ import (
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/ratelimit"
 	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/internal/usage"
 	"github.com/fila-ia/filaia/store"
 )
 
@@ -34,7 +37,10 @@ type core struct {
 	houses    *connector
 	redis     rueidis.Client // nil: limits and cache are in process
 	store     *store.Store
+	leases    *store.Leases
 	replica   string
+	overrun   atomic.Int64 // tokens since the start that no limit could stop
+	log       *slog.Logger
 	stale     chan struct{} // says that models, providers and prices must be read again
 	announced *time.Timer   // says so when the next price begins
 }
@@ -45,31 +51,37 @@ func openCore(ctx context.Context, cfg config.Config, db *database, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	leases := db.Leases(replica)
-	manager := quota.NewManager(leases, log, time.Now)
-	// What is replayed was held by the earlier life: this one's buckets owe nothing for it.
-	recovered := false
-	sink := db.UsageCommitter(replica, func(periodID int64, tokens quota.Pair) {
-		if recovered {
-			manager.Uncovered(periodID, tokens)
-		}
-	})
-	spool, err := openSpool(cfg, sink, log)
-	if err != nil {
+	c := &core{
+		replica: replica, stale: make(chan struct{}, 1), store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),
+		refusals: gateway.NewRefusalBook(refusalStore{db.Store, db.Store.Portal()}, log), log: log,
+	}
+	c.leases = db.Leases(replica, c.vitals)
+	c.quota = quota.NewManager(c.leases, cfg.LeaseGrace, log, time.Now)
+	if c.ledger, err = openSpool(cfg, db.UsageCommitter(replica, c.committed), log); err != nil {
 		return nil, err
 	}
-	c := &core{
-		ledger: spool, quota: manager, replica: replica, stale: make(chan struct{}, 1), store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),
-		refusals: gateway.NewRefusalBook(refusalStore{db.Store, db.Store.Portal()}, log),
+	if err := c.recover(ctx); err != nil {
+		return nil, errors.Join(err, c.ledger.Close())
 	}
-	if err := c.recover(ctx, leases, log); err != nil {
-		return nil, errors.Join(err, spool.Close())
-	}
-	recovered = true
 	if err := c.openGate(ctx, cfg, log); err != nil {
-		return nil, errors.Join(err, spool.Close())
+		return nil, errors.Join(err, c.ledger.Close())
 	}
 	return c, nil
+}
+
+// vitals is what this replica tells of itself with its heartbeats.
+func (c *core) vitals() usage.Vitals {
+	s := c.ledger.Stats()
+	return usage.Vitals{Version: versionName, Calls: int64(s.InFlight), SpoolEvents: int64(s.Lag()), SpoolAge: s.OldestAge, SpoolBytes: s.Bytes, DamagedFiles: int64(s.KeptFiles)}
+}
+
+// committed hears what a batch did in each period.
+func (c *core) committed(b store.Committed) {
+	c.quota.Committed(b.PeriodID, b.Settled, b.Lease)
+	if b.Overrun != (quota.Pair{}) {
+		c.overrun.Add(b.Overrun.In + b.Overrun.Out)
+		c.log.Warn("tokens beyond a limit that nothing could stop", "period", b.PeriodID, "input_tokens", b.Overrun.In, "output_tokens", b.Overrun.Out)
+	}
 }
 
 // refusalStore writes refusals with the program's rights and reads them with the tenant's.
@@ -144,17 +156,25 @@ func (c *core) outdated() {
 	}
 }
 
-// recover commits the spool first and then frees the leases: what was used must be drawn from them before.
-func (c *core) recover(ctx context.Context, leases *store.Leases, log *slog.Logger) error {
+// recover commits the spool first and then frees the leases: what was used must be drawn from them before. A long spool
+// takes its time, in which the others must hear that this replica lives.
+func (c *core) recover(ctx context.Context) error {
+	if err := c.quota.Beat(ctx); err != nil {
+		return fmt.Errorf("join the replicas: %w", err)
+	}
+	beating, stop := context.WithCancel(ctx)
+	var beats errgroup.Group
+	beats.Go(func() error { return c.quota.Run(beating) })
 	report, err := c.ledger.Recover(ctx)
-	if err != nil {
+	stop()
+	if err := errors.Join(err, beats.Wait()); err != nil {
 		return fmt.Errorf("recover the spool: %w", err)
 	}
 	if report.Replayed+report.Interrupted > 0 || report.CutBytes+report.SkippedBytes > 0 {
-		log.Warn("spool recovered", "replayed", report.Replayed, "interrupted", report.Interrupted,
+		c.log.Warn("spool recovered", "replayed", report.Replayed, "interrupted", report.Interrupted,
 			"cut_bytes", report.CutBytes, "skipped_bytes", report.SkippedBytes, "kept_files", report.Corrupt)
 	}
-	return leases.ReleaseAll(ctx)
+	return c.leases.ReleaseAll(ctx)
 }
 
 // cutTime is what calls that are cut off get to be recorded.
@@ -184,6 +204,9 @@ func (c *core) close(log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c.quota.Close(ctx)
+	if err := c.leases.Leave(ctx); err != nil {
+		log.Warn("leave the replicas", "error", err)
+	}
 	if err := c.ledger.Close(); err != nil {
 		log.Error("close the spool", "error", err)
 	}

@@ -27,6 +27,11 @@ func (c *core) writeMetrics(w io.Writer) {
 	figure(w, "filaia_spool_age_seconds", spool.OldestAge.Seconds())
 	figure(w, "filaia_calls", uint64(spool.InFlight))
 	figure(w, "filaia_spool_bytes", uint64(max(spool.Bytes, 0)))
+	holds := c.quota.Stats()
+	figure(w, "filaia_quota_holds", uint64(max(holds.Holds, 0)))
+	figure(w, "filaia_quota_held_tokens", uint64(max(holds.Held.In+holds.Held.Out, 0)))
+	figure(w, "filaia_quota_uncommitted_tokens", uint64(max(holds.Pending.In+holds.Pending.Out, 0)))
+	figure(w, "filaia_overrun_tokens_total", uint64(c.overrun.Load()))
 	limits := c.gate.Rates.Health()
 	for _, mode := range []ratelimit.Mode{ratelimit.Memory, ratelimit.Redis, ratelimit.Fallback} {
 		figure(w, fmt.Sprintf(`filaia_limits_mode{mode=%q}`, mode), one(limits.Mode == mode))

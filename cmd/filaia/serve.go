@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/fila-ia/filaia/handlers/v1"
 	"github.com/fila-ia/filaia/internal/config"
+	"github.com/fila-ia/filaia/store"
 )
 
 // shutdownTime is what calls under way get to end before their connections are cut.
@@ -74,7 +75,15 @@ func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) error
 		return err
 	}
 	log.Info("worker started")
-	return upkeep(ctx, db.Store, log)
+	workers, ctx := errgroup.WithContext(ctx)
+	lookAfter(ctx, workers, cfg, db.Store, log)
+	return workers.Wait()
+}
+
+// lookAfter has the database and the other replicas looked after.
+func lookAfter(ctx context.Context, workers *errgroup.Group, cfg config.Config, s *store.Store, log *slog.Logger) {
+	workers.Go(func() error { return upkeep(ctx, s, log) })
+	workers.Go(func() error { return s.Reaper(cfg.LeaseGrace, log, time.Now).Run(ctx) })
 }
 
 // heapFloor keeps the garbage collector from running every few megabytes: little lives here, but every call leaves
@@ -120,7 +129,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 		workers.Go(func() error { return db.local.Run(working) })
 	}
 	if withUpkeep {
-		workers.Go(func() error { return upkeep(working, db.Store, log) })
+		lookAfter(working, workers, cfg, db.Store, log)
 	}
 	served := make(chan error, 1)
 	go func() { served <- site.app.Listener(cutStalled(v1.Linger(listener), stallTime)) }()

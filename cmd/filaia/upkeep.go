@@ -40,7 +40,8 @@ func upkeep(ctx context.Context, s *store.Store, log *slog.Logger) error {
 func chores(s *store.Store) []chore {
 	return []chore{
 		{"make partitions", func(ctx context.Context) error { return makePartitions(ctx, s) }},
-		{"reap leases", s.ReapLeases},
+		{"sweep replicas", s.SweepReplicas},
+		{"fold usage", s.FoldUsage},
 		{"sweep minutes", counted(s.SweepMinutes)},
 		{"sweep sessions", counted(s.SweepSessions)},
 		{"sweep refusals", counted(s.SweepRefusals)},

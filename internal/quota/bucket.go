@@ -33,12 +33,14 @@ type bucket struct {
 	periodID int64
 	lessor   Lessor
 	now      func() time.Time
+	pulse    *pulse
 
 	mu       sync.Mutex
 	known    bool
-	avail    Pair // leased, neither spent nor held; negative where a provider reported more than was held
-	held     Pair // by calls in flight
+	lease    Stand // the newest that was heard of this replica's lease
+	held     Pair  // by calls in flight
 	holds    int
+	pending  Pair // settled, and not committed yet: until then part of the lease
 	free     Pair // unleased in the database when last heard of
 	others   Pair // leased by other replicas when last heard of
 	limit    Pair
@@ -66,6 +68,12 @@ type debt struct {
 // errGone tells that a bucket was forgotten between being found and being used.
 var errGone = errors.New("bucket forgotten")
 
+// avail is what calls may hold: leased, neither held nor spent nor on its way back. It is negative where a provider
+// reported more than was held, or the lease was taken back under calls.
+func (b *bucket) avail() Pair {
+	return b.lease.Leased.minus(b.held).minus(b.pending).minus(b.owed.Pair)
+}
+
 // reserve holds want, leasing and waiting as needed; see Manager.Reserve. Most calls do neither, and need no timer.
 func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 	b.mu.Lock()
@@ -74,25 +82,31 @@ func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 		return Pair{}, errGone
 	}
 	b.activeAt = b.now()
-	if need := (Pair{want.In, b.outNeed(want)}); b.avail.covers(need) {
+	if need := (Pair{want.In, b.outNeed(want)}); b.avail().covers(need) && b.pulse.fresh(b.activeAt) {
 		b.take(need)
 		return need, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, reserveTimeout)
 	defer cancel()
 	for {
+		// Looked at each time round: the process may have been stopped while the call waited.
+		if !b.pulse.fresh(b.now()) {
+			if err := b.confirm(ctx); err != nil {
+				return Pair{}, err
+			}
+		}
 		need := Pair{want.In, b.outNeed(want)}
 		switch {
-		case b.avail.covers(need):
+		case b.avail().covers(need):
 			b.take(need)
 			return need, nil
 		case b.mayLease(need):
-			if err := b.lease(ctx, b.missing(need)); err != nil && b.known && b.reachable().covers(need) {
+			if err := b.ask(ctx, b.missing(need)); err != nil && b.known && b.reachable().covers(need) {
 				return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining(), Busy: true}
 			} else if err != nil {
 				return Pair{}, err
 			}
-		case want.ExactIn != nil && b.avail.In < want.In && want.In/tokenizer.LongestToken <= b.reachable().In: // else no count can make it fit
+		case want.ExactIn != nil && b.avail().In < want.In && want.In/tokenizer.LongestToken <= b.reachable().In: // else no count can make it fit
 			want = b.counted(want)
 		case !b.reachable().covers(need):
 			return Pair{}, b.refusal(need)
@@ -106,7 +120,7 @@ func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 }
 
 // reachable is all that a call could get if every other call used nothing and every other replica handed back.
-func (b *bucket) reachable() Pair { return b.avail.plus(b.held).plus(b.free).plus(b.others) }
+func (b *bucket) reachable() Pair { return b.avail().plus(b.held).plus(b.free).plus(b.others) }
 
 // refusal says why a call cannot be held: its tokens are used up, or nobody knows because the database is away.
 func (b *bucket) refusal(need Pair) error {
@@ -119,7 +133,7 @@ func (b *bucket) refusal(need Pair) error {
 // recall asks other replicas to hand back what they do not hold, where that could help.
 func (b *bucket) recall(ctx context.Context, need Pair) {
 	now := b.now()
-	if b.avail.plus(b.held).plus(b.free).covers(need) || now.Sub(b.recalled) < recheckAfter {
+	if b.avail().plus(b.held).plus(b.free).covers(need) || now.Sub(b.recalled) < recheckAfter {
 		return
 	}
 	b.recalled = now
@@ -135,7 +149,7 @@ func (b *bucket) outNeed(want Want) int64 {
 	if !want.Elastic {
 		return want.Out
 	}
-	rest := max(b.avail.Out+b.free.Out, 0)
+	rest := max(b.avail().Out+b.free.Out, 0)
 	share := min(want.Out, max(elasticFloor, rest/elasticShare))
 	floor := max(1, min(elasticFloor, want.Out, rest+b.held.Out))
 	return min(max(rest, floor), share)
@@ -143,7 +157,6 @@ func (b *bucket) outNeed(want Want) int64 {
 
 // take moves tokens into a hold.
 func (b *bucket) take(need Pair) {
-	b.avail = b.avail.minus(need)
 	b.held = b.held.plus(need)
 	b.holds++
 }
@@ -157,11 +170,18 @@ func (b *bucket) mayLease(need Pair) bool {
 	return !b.known || now.Sub(b.heardAt) >= recheckAfter || b.free.covers(b.missing(need))
 }
 
-func (b *bucket) missing(need Pair) Pair { return need.minus(b.avail).atLeastZero() }
+func (b *bucket) missing(need Pair) Pair { return need.minus(b.avail()).atLeastZero() }
 
-// lease asks the database, once for all who wait, and waits for its answer with the lock released. Whether it helped
+// confirm waits, with the lock released, until the database has said that this replica's leases stand, and how.
+func (b *bucket) confirm(ctx context.Context) error {
+	b.mu.Unlock()
+	defer b.mu.Lock()
+	return b.pulse.confirm(ctx)
+}
+
+// ask asks the database, once for all who wait, and waits for its answer with the lock released. Whether it helped
 // shows in the bucket; an error means that ctx ended.
-func (b *bucket) lease(ctx context.Context, need Pair) error {
+func (b *bucket) ask(ctx context.Context, need Pair) error {
 	if b.leasing == nil {
 		b.startLease(ctx, need)
 	}
@@ -191,7 +211,6 @@ func (b *bucket) granted(g Grant, err error) {
 	}
 	b.away = nil
 	b.learn(g)
-	b.avail = b.avail.plus(g.Granted)
 	if g.Granted.In > 0 {
 		b.chunk.In = g.Granted.In
 	}
@@ -230,8 +249,16 @@ func (b *bucket) awaitLease(ctx context.Context, patience time.Duration) error {
 }
 
 func (b *bucket) learn(g Grant) {
+	b.stand(g.Stand)
 	b.known, b.heardAt = true, b.now()
 	b.free, b.others, b.limit, b.used = g.Free, g.Others, g.Limit, g.Used
+}
+
+// stand takes over what the database said of this replica's lease, unless something newer was heard.
+func (b *bucket) stand(s Stand) {
+	if s.Version >= b.lease.Version {
+		b.lease = s
+	}
 }
 
 // counted replaces the cheap bound by the exact count, which is slow: the lock is released meanwhile.
@@ -267,7 +294,7 @@ func (b *bucket) settle(held, actual Pair) {
 	b.mu.Lock()
 	b.held = b.held.minus(held)
 	b.holds--
-	b.avail = b.avail.plus(held).minus(actual)
+	b.pending = b.pending.plus(actual)
 	b.used = b.used.plus(actual)
 	b.activeAt = b.now()
 	b.wake()
@@ -297,10 +324,12 @@ func (b *bucket) refresh(ctx context.Context) {
 	}
 }
 
-// uncovered takes back a debt that the database covered from outside this replica's lease.
-func (b *bucket) uncovered(tokens Pair) {
+// committed takes tokens that are now in the books out of what is pending, together with the lease that they were
+// drawn from.
+func (b *bucket) committed(settled Pair, s Stand) {
 	b.mu.Lock()
-	b.avail = b.avail.plus(tokens)
+	b.pending = b.pending.minus(settled)
+	b.stand(s)
 	b.wake()
 	b.mu.Unlock()
 }
@@ -313,15 +342,16 @@ func (b *bucket) wake() {
 }
 
 // remaining is what has not been used; what calls in flight hold is part of it.
-func (b *bucket) remaining() Pair { return b.avail.plus(b.held).plus(b.free).atLeastZero() }
+func (b *bucket) remaining() Pair { return b.avail().plus(b.held).plus(b.free).atLeastZero() }
 
 // runsLow tells which kinds should be leased ahead, before a call has to wait for them.
 func (b *bucket) runsLow() (Pair, bool) {
 	var need Pair
-	if b.free.In > 0 && b.avail.In < b.chunk.In/4 {
+	avail := b.avail()
+	if b.free.In > 0 && avail.In < b.chunk.In/4 {
 		need.In = 1
 	}
-	if b.free.Out > 0 && b.avail.Out < b.chunk.Out/4 {
+	if b.free.Out > 0 && avail.Out < b.chunk.Out/4 {
 		need.Out = 1
 	}
 	return need, need != Pair{} && b.leasing == nil

@@ -3,11 +3,12 @@ package quota
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Manager keeps the buckets of this replica. It is safe for concurrent use.
@@ -15,15 +16,19 @@ type Manager struct {
 	lessor Lessor
 	log    *slog.Logger
 	now    func() time.Time
+	pulse  *pulse
 
 	mu      sync.RWMutex
 	buckets map[int64]*bucket
 	asks    sync.WaitGroup // of the database, under way
 }
 
-// NewManager starts nothing; call Run to keep the leases alive.
-func NewManager(lessor Lessor, log *slog.Logger, now func() time.Time) *Manager {
-	return &Manager{lessor: lessor, log: log, now: now, buckets: map[int64]*bucket{}}
+// NewManager starts nothing; call Run to keep the leases alive. grace is the silence after which others may take them
+// back.
+func NewManager(lessor Lessor, grace time.Duration, log *slog.Logger, now func() time.Time) *Manager {
+	m := &Manager{lessor: lessor, log: log, now: now, buckets: map[int64]*bucket{}}
+	m.pulse = newPulse(lessor, grace, now, m.resync, &m.asks)
+	return m
 }
 
 // Hold is tokens set aside for one call. Exactly one Settle ends it. The zero Hold holds nothing.
@@ -93,7 +98,7 @@ func (m *Manager) bucket(periodID int64) *bucket {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if b = m.buckets[periodID]; b == nil {
-		b = &bucket{periodID: periodID, lessor: m.lessor, now: m.now, activeAt: m.now(), asks: &m.asks}
+		b = &bucket{periodID: periodID, lessor: m.lessor, now: m.now, pulse: m.pulse, activeAt: m.now(), asks: &m.asks}
 		m.buckets[periodID] = b
 	}
 	return b
@@ -108,34 +113,94 @@ func (m *Manager) leaseAhead(b *bucket) {
 	}
 }
 
-// Uncovered tells that the ledger's commit charged tokens of this replica's calls to no lease of it: the provider had
-// reported more than was held.
-func (m *Manager) Uncovered(periodID int64, tokens Pair) { m.bucket(periodID).uncovered(tokens) }
+// Committed tells that calls of this replica are now in the books: the tokens that they had been settled with, and how
+// its lease stands after they were drawn from it. Of calls of an earlier life nothing is known here, and nothing changes.
+func (m *Manager) Committed(periodID int64, settled Pair, s Stand) {
+	m.mu.RLock()
+	b := m.buckets[periodID]
+	m.mu.RUnlock()
+	if b != nil {
+		b.committed(settled, s)
+	}
+}
 
-// How often leases are kept alive, how long a bucket rests before its tokens go back for others to use, and how long
-// before it is forgotten: periods end, and nobody asks for them again.
+// How long a bucket rests before its tokens go back for others to use, how often that is looked at, and how long before
+// a bucket is forgotten: periods end, and nobody asks for them again.
 const (
 	sweepEvery  = 10 * time.Second
 	returnAfter = time.Minute
 	forgetAfter = time.Hour
 )
 
-// Run keeps the leases alive and hands idle ones back until ctx ends.
+// Run keeps the leases alive and hands idle ones back until ctx ends. ErrSuperseded means that this process must stop.
 func (m *Manager) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+	beat, sweep := time.NewTicker(m.pulse.every), time.NewTicker(sweepEvery)
+	defer beat.Stop()
+	defer sweep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-beat.C:
+			if err := m.Beat(ctx); errors.Is(err, ErrSuperseded) {
+				return err
+			}
+		case <-sweep.C:
+			m.returnIdle(ctx, returnAfter)
+			m.forgetIdle(forgetAfter)
 		}
-		if err := m.lessor.Heartbeat(ctx); err != nil && ctx.Err() == nil {
-			m.log.Warn("lease heartbeat failed", "error", err)
-		}
-		m.returnIdle(ctx, returnAfter)
-		m.forgetIdle(forgetAfter)
 	}
+}
+
+// Beat sends one heartbeat, at the start and then every so often.
+func (m *Manager) Beat(ctx context.Context) error {
+	err := m.pulse.beat(ctx)
+	if err != nil && ctx.Err() == nil {
+		m.log.Warn("lease heartbeat failed", "error", err)
+	}
+	return err
+}
+
+// resync asks how all leases stand: they were taken back while this replica was silent.
+func (m *Manager) resync(ctx context.Context) error {
+	m.log.Warn("this replica was silent for so long that its leases were taken back; calls that were under way may count beyond their limits")
+	all := m.all()
+	ids := make([]int64, len(all))
+	for i, b := range all {
+		ids[i] = b.periodID
+	}
+	stands, err := m.lessor.Stands(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("ask how leases stand: %w", err)
+	}
+	for _, b := range all {
+		b.committed(Pair{}, stands[b.periodID])
+	}
+	return nil
+}
+
+// Stats is what calls in flight hold.
+type Stats struct {
+	Holds   int
+	Held    Pair
+	Pending Pair // settled and not committed yet
+}
+
+// Stats sums up all buckets.
+func (m *Manager) Stats() (s Stats) {
+	for _, b := range m.all() {
+		b.mu.Lock()
+		s.Holds += b.holds
+		s.Held, s.Pending = s.Held.plus(b.held), s.Pending.plus(b.pending)
+		b.mu.Unlock()
+	}
+	return s
+}
+
+func (m *Manager) all() []*bucket {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return slices.Collect(maps.Values(m.buckets))
 }
 
 // forgetIdle drops buckets that hold nothing and owe nothing.
@@ -152,7 +217,7 @@ func (m *Manager) forgetIdle(idleFor time.Duration) {
 func (b *bucket) forget(idleFor time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.gone = b.holds == 0 && b.leasing == nil && b.avail == Pair{} && b.owed.Pair == Pair{} && b.now().Sub(b.activeAt) >= idleFor
+	b.gone = b.holds == 0 && b.leasing == nil && b.lease.Leased == Pair{} && b.pending == Pair{} && b.owed.Pair == Pair{} && b.now().Sub(b.activeAt) >= idleFor
 	return b.gone
 }
 
@@ -160,70 +225,4 @@ func (b *bucket) forget(idleFor time.Duration) bool {
 func (m *Manager) Close(ctx context.Context) {
 	m.asks.Wait()
 	m.returnIdle(ctx, 0)
-}
-
-// HandBack returns what nobody holds of a period: another replica has asked for it.
-func (m *Manager) HandBack(ctx context.Context, periodID int64) {
-	m.mu.RLock()
-	b := m.buckets[periodID]
-	m.mu.RUnlock()
-	if b != nil {
-		m.giveBack(ctx, b)
-	}
-}
-
-func (m *Manager) returnIdle(ctx context.Context, idleFor time.Duration) {
-	m.mu.RLock()
-	all := make([]*bucket, 0, len(m.buckets))
-	for _, b := range m.buckets {
-		all = append(all, b)
-	}
-	m.mu.RUnlock()
-	for _, b := range all {
-		if b.idle(idleFor) {
-			m.giveBack(ctx, b)
-		}
-	}
-}
-
-// idle tells whether there is something to hand back: the tokens of a bucket at rest, or a debt that did not arrive.
-func (b *bucket) idle(since time.Duration) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.owed.Pair != Pair{} || b.holds == 0 && b.leasing == nil && b.now().Sub(b.activeAt) >= since
-}
-
-func (m *Manager) giveBack(ctx context.Context, b *bucket) {
-	if err := b.giveBack(ctx); err != nil && ctx.Err() == nil {
-		m.log.Warn("lease could not be handed back; trying again", "period", b.periodID, "error", err)
-	}
-}
-
-// giveBack returns what nobody holds. Tokens are taken out first, so that no call spends them meanwhile; what did not
-// arrive, or whose arrival was not heard of, is sent again under the same id.
-func (b *bucket) giveBack(ctx context.Context) error {
-	b.mu.Lock()
-	if b.owed.sending {
-		b.mu.Unlock()
-		return nil
-	}
-	if b.owed.Pair == (Pair{}) {
-		b.owed = debt{Pair: b.avail.atLeastZero(), id: uuid.New()}
-		b.avail = b.avail.minus(b.owed.Pair)
-		b.known, b.chunk = false, Pair{}
-	}
-	owed := b.owed
-	b.owed.sending = owed.Pair != Pair{}
-	b.mu.Unlock()
-	if owed.Pair == (Pair{}) {
-		return nil
-	}
-	err := b.lessor.Return(ctx, b.periodID, owed.Pair, owed.id)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.owed.sending = false
-	if err == nil {
-		b.owed = debt{}
-	}
-	return err
 }

@@ -2,11 +2,16 @@
 //
 // PostgreSQL keeps the truth; a replica takes leases, chunks of what remains, and spends them in memory, so that a
 // call needs no database. Before a call its tokens are held; after it the hold is settled with the real usage. At
-// every instant used + leased ≤ limit in the database, and held + spent ≤ leased in the replica.
+// every instant used + leased ≤ limit in the database, and held + settled but not yet committed ≤ leased in the
+// replica, where leased is never reckoned but always what the database last said.
+//
+// A replica that was silent for too long may have lost its leases to others. It knows: from four fifths of that time
+// on it spends nothing before the database has confirmed that its leases still stand.
 package quota
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -23,8 +28,16 @@ func (p Pair) covers(q Pair) bool { return p.In >= q.In && p.Out >= q.Out }
 
 func (p Pair) atLeastZero() Pair { return Pair{max(p.In, 0), max(p.Out, 0)} }
 
+// Stand is this replica's lease of a period as the database holds it. The version grows with every change of the
+// period's leases, so that of two answers the newer is known.
+type Stand struct {
+	Leased  Pair
+	Version int64
+}
+
 // Grant answers a lease: what was granted, and how the bucket stands after it.
 type Grant struct {
+	Stand
 	Granted Pair
 	Free    Pair // neither used nor leased by anyone
 	Others  Pair // leased by other replicas
@@ -37,13 +50,20 @@ type Lessor interface {
 	// Lease moves free tokens of a period into this replica's lease: of each kind asked for (need > 0) at least
 	// need, and more while plenty remains. Where the need of either kind is not free it grants nothing.
 	Lease(ctx context.Context, periodID int64, need Pair) (Grant, error)
-	// Return hands back tokens of this replica's lease that nobody holds. The same id again changes nothing.
-	Return(ctx context.Context, periodID int64, idle Pair, id uuid.UUID) error
+	// Return hands back tokens of this replica's lease that nobody holds. The same id again changes nothing, and
+	// neither does more than the lease holds.
+	Return(ctx context.Context, periodID int64, idle Pair, id uuid.UUID) (Stand, error)
+	// Stands tells how this replica's leases of some periods stand, those of which it leases nothing among them.
+	Stands(ctx context.Context, periodIDs []int64) (map[int64]Stand, error)
 	// Recall asks the other replicas to hand back what they do not hold.
 	Recall(ctx context.Context, periodID int64) error
-	// Heartbeat says that this replica and its leases are alive.
-	Heartbeat(ctx context.Context) error
+	// Heartbeat says that this replica is alive, and tells how often its leases have been taken back so far because it
+	// had been silent. ErrSuperseded when another process has taken its name.
+	Heartbeat(ctx context.Context) (reaped int64, err error)
 }
+
+// ErrSuperseded tells a process that another one now runs under its name: it must stop.
+var ErrSuperseded = errors.New("another process runs under this replica's name; was its data folder copied? remove the file \"replica\" from the copy")
 
 // Want is what one call asks for.
 type Want struct {

@@ -16,13 +16,18 @@ import (
 
 // table is a Lessor with the arithmetic of the database row, and its CHECK.
 type table struct {
-	mu     sync.Mutex
-	limit  Pair
-	used   Pair // committed, and no longer leased
-	leased Pair
-	others Pair // leased by other replicas, part of leased
-	calls  int
-	err    error
+	mu      sync.Mutex
+	limit   Pair
+	used    Pair // committed, and no longer leased
+	leased  Pair
+	others  Pair // leased by other replicas, part of leased
+	changes int64
+	calls   int
+	err     error
+
+	reaped int64 // what heartbeats are told
+	beats  int
+	silent error // what they fail with
 
 	returned     uuid.UUID
 	returnErr    error // told for every return
@@ -43,10 +48,11 @@ func (d *table) Lease(_ context.Context, _ int64, need Pair) (Grant, error) {
 		grant = Pair{share(free.In, need.In), share(free.Out, need.Out)}
 	}
 	d.leased = d.leased.plus(grant)
+	d.changes++
 	if s := d.used.plus(d.leased); s.In > d.limit.In || s.Out > d.limit.Out {
 		panic("leased past the limit")
 	}
-	return Grant{Granted: grant, Free: free.minus(grant), Others: d.others, Limit: d.limit, Used: d.used}, nil
+	return Grant{Stand: d.stand(), Granted: grant, Free: free.minus(grant), Others: d.others, Limit: d.limit, Used: d.used}, nil
 }
 
 func share(free, need int64) int64 {
@@ -56,17 +62,50 @@ func share(free, need int64) int64 {
 	return min(free, max(need, free/4))
 }
 
-func (d *table) Return(_ context.Context, _ int64, idle Pair, id uuid.UUID) error {
+// stand is the lease of the replica that is tested.
+func (d *table) stand() Stand { return Stand{Leased: d.leased.minus(d.others), Version: d.changes} }
+
+func (d *table) Return(_ context.Context, _ int64, idle Pair, id uuid.UUID) (Stand, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.returned != id && !d.loseRequests {
+	if d.returned != id && !d.loseRequests && d.stand().Leased.covers(idle) {
 		d.leased = d.leased.minus(idle)
 		d.returned = id
+		d.changes++
 	}
-	if d.leased.In < 0 || d.leased.Out < 0 {
-		panic("returned more than was leased")
+	return d.stand(), d.returnErr
+}
+
+func (d *table) Stands(_ context.Context, ids []int64) (map[int64]Stand, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	stands := map[int64]Stand{}
+	for _, id := range ids {
+		stands[id] = d.stand()
 	}
-	return d.returnErr
+	return stands, nil
+}
+
+// commit moves settled tokens into the books: drawn from the lease as far as it goes.
+func (d *table) commit(m *Manager, settled Pair) {
+	d.mu.Lock()
+	own := d.stand().Leased
+	d.leased = d.leased.minus(Pair{min(own.In, settled.In), min(own.Out, settled.Out)})
+	free := d.limit.minus(d.used).minus(d.leased).atLeastZero()
+	d.used = d.used.plus(Pair{min(settled.In, free.In), min(settled.Out, free.Out)})
+	d.changes++
+	stand := d.stand()
+	d.mu.Unlock()
+	m.Committed(1, settled, stand)
+}
+
+// reap takes back what the replica leases.
+func (d *table) reap() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.leased = d.others
+	d.changes++
+	d.reaped++
 }
 
 func (d *table) Recall(context.Context, int64) error {
@@ -76,10 +115,15 @@ func (d *table) Recall(context.Context, int64) error {
 	return nil
 }
 
-func (d *table) Heartbeat(context.Context) error { return nil }
+func (d *table) Heartbeat(context.Context) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.beats++
+	return d.reaped, d.silent
+}
 
 func newManager(d Lessor) *Manager {
-	return NewManager(d, slog.New(slog.DiscardHandler), time.Now)
+	return NewManager(d, 5*time.Minute, slog.New(slog.DiscardHandler), time.Now)
 }
 
 func brief(t testing.TB) context.Context {
@@ -227,9 +271,10 @@ func TestADebtIsPaidFromLaterHoldsUntilItIsCovered(t *testing.T) {
 	if got := b.Remaining().In; got != 30 {
 		t.Fatalf("remaining %d, want 200 - 130 - 40", got)
 	}
-	m.Uncovered(1, Pair{30, 0})
-	if got := b.Remaining().In; got != 60 {
-		t.Fatalf("remaining %d after 30 were covered elsewhere", got)
+	d.limit.In += 30 // what the lease does not cover comes from elsewhere
+	d.commit(m, Pair{170, 200})
+	if got := b.Remaining().In; got != 30 {
+		t.Fatalf("remaining %d after all was committed", got)
 	}
 }
 
@@ -293,7 +338,8 @@ func TestWhatOtherReplicasHoldIsRecalledBeforeACallIsRefused(t *testing.T) {
 		}
 		h.Settle(Pair{500, 500})
 		m.Close(context.Background())
-		d.used, d.others, d.leased = Pair{500, 500}, Pair{500, 500}, Pair{500, 500}
+		d.commit(m, Pair{500, 500})
+		d.others, d.leased = Pair{500, 500}, Pair{500, 500}
 		var refused *Exhausted
 		if _, err := m.Reserve(context.Background(), 1, Want{In: 100, Out: 100}); !errors.As(err, &refused) || !refused.Busy {
 			t.Fatalf("%v; what others hold may come back", err)
@@ -376,6 +422,11 @@ func TestIdleBucketsAreForgottenAndFoundAgain(t *testing.T) {
 	old := m.bucket(1)
 	h.Settle(Pair{10, 10})
 	m.Close(brief(t))
+	m.forgetIdle(0)
+	if len(m.buckets) != 1 {
+		t.Fatal("a bucket was forgotten whose tokens are not in the books")
+	}
+	d.commit(m, Pair{10, 10})
 	m.forgetIdle(0)
 	if len(m.buckets) != 0 {
 		t.Fatal("an idle bucket is kept")

@@ -1,0 +1,68 @@
+package quota
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// HandBack returns what nobody holds of a period: another replica has asked for it.
+func (m *Manager) HandBack(ctx context.Context, periodID int64) {
+	m.mu.RLock()
+	b := m.buckets[periodID]
+	m.mu.RUnlock()
+	if b != nil {
+		m.giveBack(ctx, b)
+	}
+}
+
+func (m *Manager) returnIdle(ctx context.Context, idleFor time.Duration) {
+	for _, b := range m.all() {
+		if b.idle(idleFor) {
+			m.giveBack(ctx, b)
+		}
+	}
+}
+
+// idle tells whether there is something to hand back: the tokens of a bucket at rest, or a debt that did not arrive.
+func (b *bucket) idle(since time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.owed.Pair != Pair{} || b.holds == 0 && b.leasing == nil && b.now().Sub(b.activeAt) >= since
+}
+
+func (m *Manager) giveBack(ctx context.Context, b *bucket) {
+	if err := b.giveBack(ctx); err != nil && ctx.Err() == nil {
+		m.log.Warn("lease could not be handed back; trying again", "period", b.periodID, "error", err)
+	}
+}
+
+// giveBack returns what nobody holds. Tokens are taken out first, so that no call spends them meanwhile; what did not
+// arrive, or whose arrival was not heard of, is sent again under the same id.
+func (b *bucket) giveBack(ctx context.Context) error {
+	b.mu.Lock()
+	if b.owed.sending || b.pulse.lost.Load() {
+		b.mu.Unlock()
+		return nil
+	}
+	if b.owed.Pair == (Pair{}) {
+		b.owed = debt{Pair: b.avail().atLeastZero(), id: uuid.New()}
+		b.known, b.chunk = false, Pair{}
+	}
+	owed := b.owed
+	b.owed.sending = owed.Pair != Pair{}
+	b.mu.Unlock()
+	if owed.Pair == (Pair{}) {
+		return nil
+	}
+	stand, err := b.lessor.Return(ctx, b.periodID, owed.Pair, owed.id)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.owed.sending = false
+	if err == nil {
+		b.owed = debt{}
+		b.stand(stand)
+	}
+	return err
+}
