@@ -39,7 +39,8 @@ type core struct {
 	store     *store.Store
 	leases    *store.Leases
 	replica   string
-	overrun   atomic.Int64 // tokens since the start that no limit could stop
+	overrun   atomic.Int64                // tokens since the start that no limit could stop
+	books     atomic.Pointer[usage.Audit] // the newest audit; nil: not heard of
 	log       *slog.Logger
 	stale     chan struct{} // says that models, providers and prices must be read again
 	announced *time.Timer   // says so when the next price begins
@@ -83,6 +84,9 @@ func (c *core) committed(b store.Committed) {
 		c.log.Warn("tokens beyond a limit that nothing could stop", "period", b.PeriodID, "input_tokens", b.Overrun.In, "output_tokens", b.Overrun.Out)
 	}
 }
+
+// audited hears of the newest audit.
+func (c *core) audited(a usage.Audit) { c.books.Store(&a) }
 
 // refusalStore writes refusals with the program's rights and reads them with the tenant's.
 type refusalStore struct {

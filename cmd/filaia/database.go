@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -85,7 +86,11 @@ func prepare(ctx context.Context, s *store.Store) error {
 	if err := migrations.Up(ctx, s.DB()); err != nil {
 		return err
 	}
-	return makePartitions(ctx, s)
+	err := makePartitions(ctx, s)
+	if errors.Is(err, store.ErrBusy) {
+		return nil // those of months to come; the upkeep makes them, and no call is lost without them
+	}
+	return err
 }
 
 func makePartitions(ctx context.Context, s *store.Store) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -32,6 +33,10 @@ func (c *core) writeMetrics(w io.Writer) {
 	figure(w, "filaia_quota_held_tokens", uint64(max(holds.Held.In+holds.Held.Out, 0)))
 	figure(w, "filaia_quota_uncommitted_tokens", uint64(max(holds.Pending.In+holds.Pending.Out, 0)))
 	figure(w, "filaia_overrun_tokens_total", uint64(c.overrun.Load()))
+	if a := c.books.Load(); a != nil { // without upkeep it is another replica that tells
+		figure(w, "filaia_audit_differences", uint64(a.Differences))
+		figure(w, "filaia_audit_age_seconds", time.Since(a.StartedAt).Seconds())
+	}
 	limits := c.gate.Rates.Health()
 	for _, mode := range []ratelimit.Mode{ratelimit.Memory, ratelimit.Redis, ratelimit.Fallback} {
 		figure(w, fmt.Sprintf(`filaia_limits_mode{mode=%q}`, mode), one(limits.Mode == mode))

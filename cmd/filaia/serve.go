@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/fila-ia/filaia/handlers/v1"
 	"github.com/fila-ia/filaia/internal/config"
+	"github.com/fila-ia/filaia/internal/usage"
 	"github.com/fila-ia/filaia/store"
 )
 
@@ -76,13 +77,13 @@ func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) error
 	}
 	log.Info("worker started")
 	workers, ctx := errgroup.WithContext(ctx)
-	lookAfter(ctx, workers, cfg, db.Store, log)
+	lookAfter(ctx, workers, cfg, db.Store, func(usage.Audit) {}, log)
 	return workers.Wait()
 }
 
-// lookAfter has the database and the other replicas looked after.
-func lookAfter(ctx context.Context, workers *errgroup.Group, cfg config.Config, s *store.Store, log *slog.Logger) {
-	workers.Go(func() error { return upkeep(ctx, s, log) })
+// lookAfter has the database and the other replicas looked after; audited hears of the newest audit.
+func lookAfter(ctx context.Context, workers *errgroup.Group, cfg config.Config, s *store.Store, audited func(usage.Audit), log *slog.Logger) {
+	workers.Go(func() error { return (&upkeep{s, cfg.LeaseGrace, audited, log}).Run(ctx) })
 	workers.Go(func() error { return s.Reaper(cfg.LeaseGrace, log, time.Now).Run(ctx) })
 }
 
@@ -129,7 +130,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 		workers.Go(func() error { return db.local.Run(working) })
 	}
 	if withUpkeep {
-		lookAfter(working, workers, cfg, db.Store, log)
+		lookAfter(working, workers, cfg, db.Store, core.audited, log)
 	}
 	served := make(chan error, 1)
 	go func() { served <- site.app.Listener(cutStalled(v1.Linger(listener), stallTime)) }()
