@@ -57,7 +57,7 @@ func TestAClientIsCutOnlyWhenItReadsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &reader{takes: c.takes}
-			n, err := stallConn{r, time.Second}.Write([]byte(text))
+			n, err := (&stallConn{Conn: r, look: time.Second}).Write([]byte(text))
 			if n != len(c.taken) || r.taken.String() != c.taken || !errors.Is(err, c.err) || r.looks != c.looks {
 				t.Errorf("wrote %d: %q in %d looks: %v", n, r.taken.String(), r.looks, err)
 			}
@@ -68,8 +68,51 @@ func TestAClientIsCutOnlyWhenItReadsNothing(t *testing.T) {
 func TestAnotherErrorEndsAWriteAtOnce(t *testing.T) {
 	here, there := net.Pipe()
 	there.Close()
-	if _, err := (stallConn{here, time.Minute}).Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
+	if _, err := (&stallConn{Conn: here, look: time.Minute}).Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {
 		t.Error(err)
+	}
+}
+
+// timed is a connection that tells which deadlines it was given.
+type timed struct {
+	net.Conn
+	reads, writes []time.Time
+}
+
+func (c *timed) SetReadDeadline(t time.Time) error  { c.reads = append(c.reads, t); return nil }
+func (c *timed) SetWriteDeadline(t time.Time) error { c.writes = append(c.writes, t); return nil }
+func (c *timed) Write(p []byte) (int, error)        { return len(p), nil }
+
+func TestDeadlinesThatHardlyDifferAreSetOnce(t *testing.T) {
+	c := &timed{}
+	conn := &stallConn{Conn: c, look: 16 * time.Hour}
+	for range 3 {
+		if _, err := conn.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.writes) != 1 {
+		t.Errorf("deadlines for three writes: %v", c.writes)
+	}
+	at := time.Now()
+	for _, after := range []time.Duration{time.Minute, 2 * time.Minute, time.Minute - 1, 58 * time.Minute, 59 * time.Minute, -time.Minute} {
+		if err := conn.SetReadDeadline(at.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range c.reads {
+		if r.IsZero() {
+			got = append(got, "none")
+		} else {
+			got = append(got, r.Sub(at).String())
+		}
+	}
+	if text := strings.Join(got, " "); text != "1m0s 59.999999999s -1m0s none" {
+		t.Errorf("deadlines %s", text)
 	}
 }
 

@@ -3,11 +3,13 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -260,5 +262,61 @@ func TestTheLookAtAConnectionMakesNoGarbage(t *testing.T) {
 	p.send()
 	if n := testing.AllocsPerRun(100, func() { p.dialed[0].stale() }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestAnEarlierCallsDeadlineEndsNoLaterCall(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	tcp, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newConn(t.Context(), tcp.(*net.TCPConn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+
+	limit := func(set func(time.Time) error, after time.Duration) time.Time {
+		at := time.Now().Add(after)
+		if err := set(at); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	var b [4]byte
+	limit(c.SetReadDeadline, time.Millisecond)
+	limit(c.SetReadDeadline, time.Minute)
+	time.AfterFunc(20*time.Millisecond, func() { _, _ = peer.Write([]byte("late")) })
+	if n, err := io.ReadFull(c, b[:]); n != 4 || err != nil {
+		t.Errorf("read %d bytes: %v", n, err)
+	}
+	for _, earlier := range []time.Duration{-time.Minute, time.Hour} {
+		limit(c.SetReadDeadline, earlier)
+		at := limit(c.SetReadDeadline, 20*time.Millisecond)
+		if _, err := c.Read(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(at) {
+			t.Errorf("%v after a deadline %v from then: %v", time.Since(at), earlier, err)
+		}
+	}
+
+	limit(c.SetWriteDeadline, time.Millisecond)
+	at := limit(c.SetWriteDeadline, 50*time.Millisecond)
+	much := make([]byte, 64<<20) // more than all buffers hold, and nobody reads
+	if n, err := c.Write(much); n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(at) {
+		t.Errorf("wrote %d bytes by %v: %v", n, time.Since(at), err)
+	}
+	limit(c.SetWriteDeadline, time.Minute)
+	go func() { _, _ = io.Copy(io.Discard, peer) }()
+	if n, err := c.Write(much); n != len(much) || err != nil {
+		t.Errorf("wrote %d bytes: %v", n, err)
 	}
 }
