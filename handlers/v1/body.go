@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/tidwall/gjson"
@@ -97,37 +96,40 @@ func (w *wire) readBody(contentType, raw []byte) (b *body, err error) {
 // readJSON reads the fields in one pass. A field that is given twice is refused: parsers differ in which of the two
 // they believe, and what we hold must be what the provider does.
 func (w *wire) readJSON(raw []byte) (*body, error) {
-	text := unsafe.String(unsafe.SliceData(raw), len(raw)) // nothing writes to the body while it is read
-	if tooDeep(raw) {
-		return nil, invalid("", "The JSON body of your request is nested more than %d levels deep.", maxDepth)
-	}
-	if !utf8.Valid(raw) || !gjson.Valid(text) { // parsers differ in what they put in the place of broken letters
-		return nil, invalid("", "We could not parse the JSON body of your request. The API expects a JSON object.")
-	}
-	root := gjson.Parse(text)
-	if !root.IsObject() {
-		return nil, invalid("", "The request body must be a JSON object.")
-	}
 	b := &body{wire: w, raw: raw, choices: 1}
 	var err error
-	root.ForEach(func(key, value gjson.Result) bool {
-		f := w.fields[key.Str]
-		if f == 0 {
-			err = w.lookalike(key.Str)
-			return err == nil
+	sound := readObject(raw, func(name string, value []byte) {
+		if err == nil {
+			err = b.member(name, value)
 		}
-		if b.seen&f != 0 {
-			err = invalid(key.Str, "'%s' is given more than once.", key.Str)
-			return false
-		}
-		b.seen |= f
-		err = b.read(f, key.Str, value)
-		return err == nil
 	})
+	switch {
+	case sound == isTooDeep:
+		return nil, invalid("", "The JSON body of your request is nested more than %d levels deep.", maxDepth)
+	case sound == isBroken || !utf8.Valid(raw): // parsers differ in what they put in the place of broken letters
+		return nil, invalid("", "We could not parse the JSON body of your request. The API expects a JSON object.")
+	case sound == isOther:
+		return nil, invalid("", "The request body must be a JSON object.")
+	case err != nil:
+		return nil, err
+	}
 	if w.usual > 0 {
 		b.choices *= prompts(b.input)
 	}
-	return b, err
+	return b, nil
+}
+
+// member reads one of the request.
+func (b *body) member(name string, value []byte) error {
+	f := b.wire.fields[name]
+	switch {
+	case f == 0:
+		return b.wire.lookalike(name)
+	case b.seen&f != 0:
+		return invalid(name, "'%s' is given more than once.", name)
+	}
+	b.seen |= f
+	return b.read(f, name, parsed(value))
 }
 
 // prompts tells how many there are in one legacy completion: a text or a list of tokens is one, a list of them is several.
@@ -161,14 +163,14 @@ func (b *body) read(f field, name string, value gjson.Result) (err error) {
 		if value.Type == gjson.Null && b.wire.needs == name {
 			return invalid(name, "Missing required parameter: '%s'.", name)
 		}
-		b.input = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+		b.input = raw(value)
 	case fieldItems:
-		b.input = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+		b.input = raw(value)
 		return notOurs(itemReference(name, value))
 	case fieldTools:
 		return notOurs(itemReference(name, value))
 	case fieldMore:
-		b.more = unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+		b.more = raw(value)
 	case fieldStream:
 		b.stream, err = boolean(value, name)
 	case fieldStreamOptions:
@@ -227,12 +229,24 @@ func readStreamOptions(options gjson.Result) (includeUsage bool, err error) {
 
 // lookalike refuses a name that differs from one we read in its case only: some parsers take the two for the same.
 func (w *wire) lookalike(name string) error {
+	if isLower(name) { // else it would be the one that we read
+		return nil
+	}
 	for known := range w.fields {
 		if strings.EqualFold(name, known) {
 			return invalid(known, "Unknown parameter: '%s'. Did you mean '%s'?", name, known)
 		}
 	}
 	return nil
+}
+
+func isLower(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // boolean reads true, false, null or nothing.

@@ -74,7 +74,7 @@ func TestAStreamMadeOfAnAnswerIsReadAsTheProviders(t *testing.T) {
 	stream, _ := chatForms{}.Stream([]byte(chatAnswer))
 	m, whole := newMeter(&body{wire: chat, choices: 2}), newMeter(&body{wire: chat, choices: 2})
 	whole.whole([]byte(chatAnswer))
-	whole.gather(parsed([]byte(chatAnswer))) // what was said is left where the usage is told
+	whole.gather([]byte(chatAnswer)) // what was said is left where the usage is told
 	stripped := 0
 	for rest := stream; len(rest) > 0; {
 		n := eventEnd(rest, 0)

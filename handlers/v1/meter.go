@@ -45,21 +45,30 @@ func (m *meter) sound() bool { return !m.failed && !m.unsound }
 
 // readUsage reads a usage object in chat's or in the Responses' words; false where it tells no tokens. Cached and
 // reasoning tokens are parts, not additions.
-func readUsage(u gjson.Result) (t usage.Tokens, reported bool) {
-	u.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
+func readUsage(object []byte) (t usage.Tokens, reported bool) {
+	readObject(object, func(name string, value []byte) {
+		switch name {
 		case "prompt_tokens", "input_tokens":
-			t.Input, reported = value.Int(), true
+			t.Input, reported = integer(value), true
 		case "completion_tokens", "output_tokens":
-			t.Output = value.Int()
+			t.Output = integer(value)
 		case "prompt_tokens_details", "input_tokens_details":
-			t.Cached = value.Get("cached_tokens").Int()
+			t.Cached = within(value, "cached_tokens")
 		case "completion_tokens_details", "output_tokens_details":
-			t.Reasoning = value.Get("reasoning_tokens").Int()
+			t.Reasoning = within(value, "reasoning_tokens")
 		}
-		return true
 	})
 	return t, reported
+}
+
+// within is a number in an object; 0 where there is none.
+func within(object []byte, name string) (n int64) {
+	readObject(object, func(member string, value []byte) {
+		if member == name {
+			n = integer(value)
+		}
+	})
+	return n
 }
 
 // parsed reads JSON in place.
@@ -67,86 +76,78 @@ func parsed(json []byte) gjson.Result {
 	return gjson.Parse(unsafe.String(unsafe.SliceData(json), len(json)))
 }
 
-// whole reads an answer in one piece.
-func (m *meter) whole(answer []byte) { m.answer(parsed(answer)) }
+// raw gives the JSON of a value in place.
+func raw(value gjson.Result) []byte {
+	return unsafe.Slice(unsafe.StringData(value.Raw), len(value.Raw))
+}
 
-// answer reads an object that is a whole answer, or the response that an event tells of.
-func (m *meter) answer(root gjson.Result) {
-	root.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
+// whole reads an object that is a whole answer, or the response that an event tells of; false where it is no JSON.
+func (m *meter) whole(answer []byte) (ok bool) {
+	sound := readObject(answer, func(name string, value []byte) {
+		switch name {
 		case "usage":
 			if tokens, ok := readUsage(value); ok {
 				m.tokens, m.reported = tokens, true
 			}
 		case "id":
 			if m.body.wire.endpoint == "responses" && !m.body.forgotten {
-				m.object = strings.Clone(value.String()) // outlives the answer's memory
+				m.object = strings.Clone(parsed(value).String()) // outlives the answer's memory
 			}
 		case "status":
-			m.pending = unfinished(value.Str)
-			m.failed = m.failed || value.Str == "failed"
+			status := parsed(value).Str
+			m.pending = unfinished(status)
+			m.failed = m.failed || status == "failed"
 		}
-		return true
 	})
 	if !m.reported { // else nobody counts what was said
-		m.gather(root)
+		m.gather(answer)
 	}
+	return sound <= isOther
 }
 
 // gather takes the text of a whole answer.
-func (m *meter) gather(root gjson.Result) {
-	root.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
+func (m *meter) gather(answer []byte) {
+	readObject(answer, func(name string, value []byte) {
+		switch name {
 		case "choices":
-			value.ForEach(func(_, choice gjson.Result) bool {
-				m.said(choice.Get("message"))
+			readArray(value, func(choice []byte) {
+				m.said(raw(parsed(choice).Get("message")))
 				m.said(choice)
-				return true
 			})
 		case "output":
-			value.ForEach(func(_, item gjson.Result) bool {
-				m.item(item)
-				return true
-			})
+			readArray(value, func(item []byte) { m.item(parsed(item)) })
 		}
-		return true
 	})
 }
 
-// choice reads a choice of a chunk in one pass.
-func (m *meter) choice(choice gjson.Result) {
-	choice.ForEach(func(key, value gjson.Result) bool {
-		switch key.Str {
+// choice reads a choice of a chunk.
+func (m *meter) choice(choice []byte) {
+	readObject(choice, func(name string, value []byte) {
+		switch name {
 		case "delta":
 			m.said(value)
 		case "finish_reason":
-			if value.Type == gjson.String {
+			if value[0] == '"' {
 				m.finishes++
 			}
 		default:
-			m.say(key.Str, value)
+			m.say(name, value)
 		}
-		return true
 	})
 }
 
 // said gathers the text of a message, of a chunk's delta or of a completion's choice.
-func (m *meter) said(message gjson.Result) {
-	message.ForEach(func(key, value gjson.Result) bool {
-		m.say(key.Str, value)
-		return true
-	})
-}
+func (m *meter) said(message []byte) { readObject(message, m.say) }
 
 // say gathers the text of one member of them.
-func (m *meter) say(name string, value gjson.Result) {
+func (m *meter) say(name string, value []byte) {
 	switch name {
 	case "content", "refusal", "reasoning_content", "reasoning", "text":
-		if value.Type == gjson.String {
-			m.text = append(m.text, value.Str...)
+		if value[0] == '"' {
+			m.text = append(m.text, parsed(value).Str...)
 		}
 	case "tool_calls":
-		value.ForEach(func(_, call gjson.Result) bool {
+		parsed(value).ForEach(func(_, call gjson.Result) bool {
 			m.text = append(m.text, call.Get("function.name").String()...)
 			m.text = append(m.text, call.Get("function.arguments").String()...)
 			return true
@@ -159,7 +160,7 @@ func (m *meter) item(item gjson.Result) {
 	m.text = append(m.text, item.Get("name").String()...)
 	m.text = append(m.text, item.Get("arguments").String()...)
 	item.Get("content").ForEach(func(_, part gjson.Result) bool {
-		m.said(part)
+		m.said(raw(part))
 		return true
 	})
 }
@@ -180,29 +181,26 @@ func (m *meter) watch(event []byte) (strip, hold bool) {
 		m.done = true
 		return false, true
 	}
-	m.unsound = m.unsound || m.checks && !validJSON(data)
-	chunk := parsed(data)
 	choices, before, told, last := 0, len(m.text), false, false
 	var used usage.Tokens
-	chunk.ForEach(func(key, value gjson.Result) bool {
-		switch {
-		case key.Str == "choices" && value.IsArray():
-			value.ForEach(func(_, choice gjson.Result) bool {
+	sound := readObject(data, func(name string, value []byte) {
+		switch name {
+		case "choices":
+			readArray(value, func(choice []byte) {
 				choices++
 				m.choice(choice)
-				return true
 			})
-		case key.Str == "usage":
+		case "usage":
 			used, told = readUsage(value)
-		case key.Str == "error":
-			m.failed = m.failed || value.IsObject()
-		case key.Str == "sequence_number":
-			m.next = value.Int() + 1
-		case key.Str == "type":
-			last = m.typed(value.Str, chunk)
+		case "error":
+			m.failed = m.failed || value[0] == '{'
+		case "sequence_number":
+			m.next = integer(value) + 1
+		case "type":
+			last = m.typed(parsed(value).Str, parsed(data))
 		}
-		return true
 	})
+	m.unsound = m.unsound || m.checks && sound > isOther
 	switch {
 	case told && last && m.finishes > 1: // each image tells what it took
 		m.tokens.Input, m.tokens.Output = m.tokens.Input+used.Input, m.tokens.Output+used.Output
@@ -227,7 +225,7 @@ func (m *meter) typed(kind string, chunk gjson.Result) (last bool) {
 	case "response.completed", "response.incomplete", "response.failed", "response.cancelled":
 		delivered := m.text
 		m.text, m.reported = nil, false
-		m.answer(chunk.Get("response")) // has it all, unless it failed
+		m.whole(raw(chunk.Get("response"))) // has it all, unless it failed
 		if len(m.text) < len(delivered) {
 			m.text = delivered
 		}

@@ -144,17 +144,14 @@ func (a *API) relayWhole(r *request, call *gateway.Call, b *body, answer wholeAn
 		return a.failed(call, p)
 	}
 	isText := b.boundary != "" && !answer.isJSON() // what was said, which is no report
-	if answer.status == fiber.StatusOK && !isText && !validJSON(answer.body) {
+	m, failed := newMeter(b), answer.status >= fiber.StatusBadRequest
+	if isJSON := isText || failed || m.whole(answer.body); answer.status == fiber.StatusOK && !isJSON {
 		return a.failed(call, &gateway.Refusal{Reason: gateway.ProviderAway, Cause: errNoJSON})
 	}
 	outcome := gateway.Outcome{HTTPStatus: answer.status, ProviderID: answer.header("X-Request-Id")}
-	if answer.status >= fiber.StatusBadRequest {
+	if failed {
 		outcome.Status = usage.Failed
 	} else {
-		m := newMeter(b)
-		if !isText {
-			m.whole(answer.body)
-		}
 		if b.background && m.pending {
 			return a.background(r, call, m, answer)
 		}
