@@ -51,6 +51,7 @@ type Call struct {
 	start  time.Time
 	keeper string // the provider that keeps what is continued; empty: any will do
 
+	begun    bool // the ledger knows of it
 	finished bool
 	fromElsewhere
 
@@ -175,6 +176,7 @@ func (c *Call) open(ctx context.Context, caller *tenancy.Caller, r Request) (err
 		c.hold.Settle(quota.Pair{})
 		return &Refusal{Reason: NotRecordable, Cause: err}
 	}
+	c.begun = true
 	c.join()
 	return nil
 }
@@ -256,15 +258,21 @@ func (c *Call) Finish(o Outcome) error {
 		e.FirstByteMS = o.FirstByte.Milliseconds()
 	}
 	err := c.g.Ledger.Finish(e)
+	used := quota.Pair{In: e.Tokens.Input, Out: e.Tokens.Output}
+	if err != nil && !c.begun {
+		used = quota.Pair{} // an answer of the cache that is not given
+	}
 	// Settled even when the record failed: the provider has counted the tokens whether or not we could.
-	c.hold.Settle(quota.Pair{In: e.Tokens.Input, Out: e.Tokens.Output})
+	c.hold.Settle(used)
 	c.ticket.Done(t.Input + t.Output)
 	if o.Object != "" {
 		c.g.recent.add(StoredResponse{ID: o.Object, TenantID: e.TenantID, Provider: e.Provider, Model: e.Model, Tokens: t.Input + t.Output})
 	}
 	c.conclude(o)
 	if err != nil {
-		c.g.late.add(*e)
+		if c.begun {
+			c.g.late.add(*e)
+		}
 		return fmt.Errorf("record call %s: %w", e.RequestID, err)
 	}
 	return nil

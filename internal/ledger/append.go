@@ -38,7 +38,7 @@ func (l *Ledger) append(k kind, e *usage.Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// What the cache answered has spent nothing yet: it leaves the room that is reserved to calls under way.
-	return l.write(k, k == closed && !e.Cache.Saved(), record)
+	return l.write(k, k == closed && e.Cache != usage.CacheHit, record)
 }
 
 // write puts one record behind the last; late, also behind the rotation mark. The mutex is held; it is let go while this
