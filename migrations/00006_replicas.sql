@@ -22,7 +22,13 @@ INSERT INTO replicas (name, life) SELECT DISTINCT replica, gen_random_uuid() FRO
 
 -- changes grows with every change of a bucket's leases, so that a replica tells the newer of two answers.
 ALTER TABLE quota_buckets ADD COLUMN changes bigint NOT NULL DEFAULT 0;
-ALTER TABLE quota_leases ADD COLUMN reaped_at timestamptz, DROP COLUMN seen_at;
+-- committed counts the tokens that were committed of the replica's calls: with what it settled itself it tells what is on
+-- the way, however late which answer arrives.
+ALTER TABLE quota_leases
+    ADD COLUMN committed_in  bigint NOT NULL DEFAULT 0,
+    ADD COLUMN committed_out bigint NOT NULL DEFAULT 0,
+    ADD COLUMN reaped_at     timestamptz,
+    DROP COLUMN seen_at;
 
 -- Tokens that no limit could stop. Their sum per period is the bucket's overrun.
 CREATE TABLE quota_overruns (
@@ -47,7 +53,7 @@ CREATE POLICY own_tenant ON quota_overruns TO filaia_tenant USING (tenant_id = c
 
 -- +goose Down
 DROP TABLE quota_overruns;
-ALTER TABLE quota_leases DROP COLUMN reaped_at, ADD COLUMN seen_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE quota_leases DROP COLUMN committed_in, DROP COLUMN committed_out, DROP COLUMN reaped_at, ADD COLUMN seen_at timestamptz NOT NULL DEFAULT now();
 ALTER TABLE quota_leases ALTER COLUMN seen_at DROP DEFAULT;
 ALTER TABLE quota_buckets DROP COLUMN changes;
 DROP TABLE replicas;

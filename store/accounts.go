@@ -26,6 +26,8 @@ type account struct {
 	OveragePrice int64        `db:"overage_price_micros"` // 0 where nothing is charged above
 	OwnIn        int64        `db:"own_in"`
 	OwnOut       int64        `db:"own_out"`
+	CommittedIn  int64        `db:"committed_in"` // of this replica's calls that had held tokens
+	CommittedOut int64        `db:"committed_out"`
 	Changes      int64        `db:"changes"` // before this commit
 	TenantID     int64        `db:"tenant_id"`
 	ReapedAt     sql.NullTime `db:"reaped_at"` // when this replica's lease was last taken back
@@ -52,7 +54,8 @@ func (c *UsageCommitter) lockAccounts(ctx context.Context, t *tx, events []usage
 	const read = `SELECT b.period_id, b.hard, b.limit_in, b.used_in, b.leased_in, b.overrun_in,
 			b.limit_out, b.used_out, b.leased_out, b.overrun_out,
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
-			coalesce(l.leased_in, 0) AS own_in, coalesce(l.leased_out, 0) AS own_out, b.changes, b.tenant_id, l.reaped_at
+			coalesce(l.leased_in, 0) AS own_in, coalesce(l.leased_out, 0) AS own_out,
+			coalesce(l.committed_in, 0) AS committed_in, coalesce(l.committed_out, 0) AS committed_out, b.changes, b.tenant_id, l.reaped_at
 		FROM quota_buckets b
 		JOIN billing_periods p ON p.id = b.period_id
 		JOIN plan_versions v ON v.id = p.plan_version_id
@@ -107,6 +110,7 @@ func (a *account) settle() {
 	a.overrun.Out = a.draw(a.added.Out, a.held.Out, a.LimitOut, a.UsedOut, a.OverrunOut, &a.LeasedOut, &a.OwnOut)
 	a.UsedIn, a.OverrunIn = a.UsedIn+a.added.In, a.OverrunIn+a.overrun.In
 	a.UsedOut, a.OverrunOut = a.UsedOut+a.added.Out, a.OverrunOut+a.overrun.Out
+	a.CommittedIn, a.CommittedOut = a.CommittedIn+a.held.In, a.CommittedOut+a.held.Out
 }
 
 // draw takes tokens from the replica's lease as far as their calls held them there, which under another plan they may
@@ -136,7 +140,9 @@ func (a *account) cause() usage.OverrunCause {
 
 // stand is this replica's lease after the commit.
 func (a *account) stand() quota.Stand {
-	return quota.Stand{Leased: quota.Pair{In: a.OwnIn, Out: a.OwnOut}, Version: a.Changes + 1}
+	return quota.Stand{
+		Leased: quota.Pair{In: a.OwnIn, Out: a.OwnOut}, Committed: quota.Pair{In: a.CommittedIn, Out: a.CommittedOut}, Version: a.Changes + 1,
+	}
 }
 
 func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[int64]*account) error {
@@ -158,11 +164,13 @@ func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[i
 		value(func(a *account) int64 { return a.LeasedOut }), value(func(a *account) int64 { return a.OverrunOut })); err != nil {
 		return fmt.Errorf("update buckets: %w", err)
 	}
-	const leases = `UPDATE quota_leases l SET leased_in = n.leased_in, leased_out = n.leased_out
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n (period_id, leased_in, leased_out)
-		WHERE l.period_id = n.period_id AND l.replica = $4`
+	const leases = `UPDATE quota_leases l SET leased_in = n.leased_in, leased_out = n.leased_out,
+			committed_in = n.committed_in, committed_out = n.committed_out
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS n (period_id, leased_in, leased_out, committed_in, committed_out)
+		WHERE l.period_id = n.period_id AND l.replica = $6`
 	if _, err := t.ExecContext(ctx, leases, period, value(func(a *account) int64 { return a.OwnIn }),
-		value(func(a *account) int64 { return a.OwnOut }), c.replica); err != nil {
+		value(func(a *account) int64 { return a.OwnOut }), value(func(a *account) int64 { return a.CommittedIn }),
+		value(func(a *account) int64 { return a.CommittedOut }), c.replica); err != nil {
 		return fmt.Errorf("update leases: %w", err)
 	}
 	return c.noteOverruns(ctx, t, rows)

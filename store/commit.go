@@ -25,12 +25,11 @@ type UsageCommitter struct {
 // Committed is what one commit did in one period.
 type Committed struct {
 	PeriodID int64
-	Settled  quota.Pair  // tokens of calls that had held tokens of this replica's lease
-	Lease    quota.Stand // how the lease stands after it
-	Overrun  quota.Pair  // tokens that no limit could stop, as far as this commit told
+	Lease    quota.Stand // how this replica's lease stands after it
+	Overrun  quota.Pair  // tokens that no limit could stop
 }
 
-// UsageCommitter gives the sink of one replica. committed hears of every period of a batch, once the batch is in the books.
+// UsageCommitter gives the sink of one replica. committed hears of every period of a batch that is in the books.
 func (s *Store) UsageCommitter(replica string, committed func(Committed)) *UsageCommitter {
 	return &UsageCommitter{s: s, replica: replica, committed: committed, prepared: newPrepared(s.commits)}
 }
@@ -47,51 +46,21 @@ func (c *UsageCommitter) CommitUsage(ctx context.Context, events []usage.Event) 
 	if err != nil {
 		return fmt.Errorf("commit %d usage events: %w", len(events), err)
 	}
-	c.tell(events, accounts)
+	for id, a := range accounts {
+		c.committed(Committed{PeriodID: id, Lease: a.stand(), Overrun: a.overrun})
+	}
 	return nil
 }
 
 // replay commits what is really new of a batch that came before, whole or in part. Only this process writes these ids,
-// so nobody adds them meanwhile. How the leases stand is read again, since the first answer may not have arrived.
+// so nobody adds them meanwhile. How the leases stand after what came before was maybe never heard: it is heard with
+// their next change.
 func (c *UsageCommitter) replay(ctx context.Context, events []usage.Event) (map[int64]*account, error) {
 	fresh, err := c.fresh(ctx, events)
-	if err != nil {
+	if err != nil || len(fresh) == 0 {
 		return nil, err
 	}
-	accounts := map[int64]*account{}
-	if len(fresh) > 0 {
-		if accounts, err = c.commit(ctx, fresh); err != nil {
-			return nil, err
-		}
-	}
-	var ids []int64
-	for i := range events {
-		if id := events[i].PeriodID; accounts[id] == nil {
-			ids = append(ids, id)
-		}
-	}
-	stands, err := c.s.stands(ctx, c.replica, ids)
-	if err != nil {
-		return nil, err
-	}
-	for id, stand := range stands {
-		accounts[id] = &account{PeriodID: id, OwnIn: stand.Leased.In, OwnOut: stand.Leased.Out, Changes: stand.Version - 1}
-	}
-	return accounts, nil
-}
-
-// tell says what the batch, all of it, did in each period.
-func (c *UsageCommitter) tell(events []usage.Event, accounts map[int64]*account) {
-	settled := map[int64]quota.Pair{}
-	for i := range events {
-		if e := &events[i]; e.Held {
-			p := settled[e.PeriodID]
-			settled[e.PeriodID] = quota.Pair{In: p.In + e.Tokens.Input, Out: p.Out + e.Tokens.Output}
-		}
-	}
-	for id, a := range accounts {
-		c.committed(Committed{PeriodID: id, Settled: settled[id], Lease: a.stand(), Overrun: a.overrun})
-	}
+	return c.commit(ctx, fresh)
 }
 
 // commit is one attempt, of events that are all new. The accounts are as they stand after it.

@@ -108,7 +108,7 @@ const testGrace = time.Hour
 
 // telling tells a manager of commits.
 func telling(m *quota.Manager) func(Committed) {
-	return func(c Committed) { m.Committed(c.PeriodID, c.Settled, c.Lease) }
+	return func(c Committed) { m.Committed(c.PeriodID, c.Lease) }
 }
 
 func (s *shop) committer() *UsageCommitter {
@@ -161,8 +161,8 @@ func TestTokensBeyondTheLimitAreOverrunNeverLostAndNeverNegative(t *testing.T) {
 	if b.UsedIn != 130 || b.OverrunIn != 30 || b.LeasedIn != 0 || b.OverrunOut != 0 || b.LeasedOut != 10 {
 		t.Fatalf("%+v", b)
 	}
-	want := Committed{PeriodID: s.caller.PeriodID, Settled: quota.Pair{In: 130, Out: 90}, Overrun: quota.Pair{In: 30},
-		Lease: quota.Stand{Leased: quota.Pair{Out: 10}, Version: 2}}
+	want := Committed{PeriodID: s.caller.PeriodID, Overrun: quota.Pair{In: 30},
+		Lease: quota.Stand{Leased: quota.Pair{Out: 10}, Committed: quota.Pair{In: 130, Out: 90}, Version: 2}}
 	if told != want {
 		t.Fatalf("told %+v, want %+v", told, want)
 	}

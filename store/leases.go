@@ -51,15 +51,16 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 			SELECT period_id, $2, grant_in, grant_out FROM g
 			ON CONFLICT (period_id, replica) DO UPDATE SET leased_in = l.leased_in + excluded.leased_in,
 				leased_out = l.leased_out + excluded.leased_out
-			RETURNING leased_in, leased_out
+			RETURNING leased_in, leased_out, committed_in, committed_out
 		)
 		SELECT grant_in, grant_out, free_in - grant_in, free_out - grant_out, limit_in, limit_out, used_in, used_out,
-			g.leased_in + grant_in - own.leased_in, g.leased_out + grant_out - own.leased_out, own.leased_in, own.leased_out, changes
+			g.leased_in + grant_in - own.leased_in, g.leased_out + grant_out - own.leased_out, own.leased_in, own.leased_out,
+			committed_in, committed_out, changes
 		FROM g, own`
 	var g quota.Grant
 	row := l.s.db.QueryRowContext(ctx, lease, periodID, l.replica, need.In, need.Out, int64(maxChunk))
 	err := row.Scan(&g.Granted.In, &g.Granted.Out, &g.Free.In, &g.Free.Out, &g.Limit.In, &g.Limit.Out, &g.Used.In, &g.Used.Out,
-		&g.Others.In, &g.Others.Out, &g.Leased.In, &g.Leased.Out, &g.Version)
+		&g.Others.In, &g.Others.Out, &g.Leased.In, &g.Leased.Out, &g.Committed.In, &g.Committed.Out, &g.Version)
 	if err != nil {
 		return g, fmt.Errorf("lease from period %d: %w", periodID, err)
 	}
@@ -75,12 +76,14 @@ func (l *Leases) Return(ctx context.Context, periodID int64, idle quota.Pair, id
 			UPDATE quota_leases q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, returned = $5
 			FROM b WHERE q.period_id = b.period_id AND q.replica = $2 AND q.returned IS DISTINCT FROM $5
 				AND q.leased_in >= $3 AND q.leased_out >= $4
-			RETURNING q.period_id, q.leased_in, q.leased_out
+			RETURNING q.period_id, q.leased_in, q.leased_out, q.committed_in, q.committed_out
 		)
 		UPDATE quota_buckets q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, changes = b.changes
-		FROM r, b WHERE q.period_id = r.period_id RETURNING r.leased_in, r.leased_out, q.changes`
+		FROM r, b WHERE q.period_id = r.period_id 
+			RETURNING r.leased_in, r.leased_out, r.committed_in, r.committed_out, q.changes`
 	var s quota.Stand
-	err := l.s.db.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id).Scan(&s.Leased.In, &s.Leased.Out, &s.Version)
+	row := l.s.db.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id)
+	err := row.Scan(&s.Leased.In, &s.Leased.Out, &s.Committed.In, &s.Committed.Out, &s.Version)
 	if errors.Is(err, sql.ErrNoRows) { // it came before, or the lease was taken back
 		stands, err := l.Stands(ctx, []int64{periodID})
 		return stands[periodID], err
@@ -97,7 +100,8 @@ func (l *Leases) Stands(ctx context.Context, periodIDs []int64) (map[int64]quota
 }
 
 func (s *Store) stands(ctx context.Context, replica string, periodIDs []int64) (map[int64]quota.Stand, error) {
-	const query = `SELECT b.period_id, coalesce(l.leased_in, 0), coalesce(l.leased_out, 0), b.changes
+	const query = `SELECT b.period_id, coalesce(l.leased_in, 0), coalesce(l.leased_out, 0),
+			coalesce(l.committed_in, 0), coalesce(l.committed_out, 0), b.changes
 		FROM quota_buckets b LEFT JOIN quota_leases l ON l.period_id = b.period_id AND l.replica = $2
 		WHERE b.period_id = ANY ($1::bigint[])`
 	rows, err := s.db.QueryContext(ctx, query, ints(periodIDs, func(id *int64) int64 { return *id }), replica)
@@ -109,7 +113,7 @@ func (s *Store) stands(ctx context.Context, replica string, periodIDs []int64) (
 	for rows.Next() {
 		var id int64
 		var stand quota.Stand
-		if err := rows.Scan(&id, &stand.Leased.In, &stand.Leased.Out, &stand.Version); err != nil {
+		if err := rows.Scan(&id, &stand.Leased.In, &stand.Leased.Out, &stand.Committed.In, &stand.Committed.Out, &stand.Version); err != nil {
 			return nil, fmt.Errorf("read leases of %s: %w", replica, err)
 		}
 		stands[id] = stand

@@ -78,7 +78,7 @@ func (c *core) vitals() usage.Vitals {
 
 // committed hears what a batch did in each period.
 func (c *core) committed(b store.Committed) {
-	c.quota.Committed(b.PeriodID, b.Settled, b.Lease)
+	c.quota.Committed(b.PeriodID, b.Lease)
 	if b.Overrun != (quota.Pair{}) {
 		c.overrun.Add(b.Overrun.In + b.Overrun.Out)
 		c.log.Warn("tokens beyond a limit that nothing could stop", "period", b.PeriodID, "input_tokens", b.Overrun.In, "output_tokens", b.Overrun.Out)

@@ -40,7 +40,7 @@ type bucket struct {
 	lease    Stand // the newest that was heard of this replica's lease
 	held     Pair  // by calls in flight
 	holds    int
-	pending  Pair // settled, and not committed yet: until then part of the lease
+	settled  Pair // in all; what of it is not committed yet is still part of the lease
 	free     Pair // unleased in the database when last heard of
 	others   Pair // leased by other replicas when last heard of
 	limit    Pair
@@ -54,7 +54,7 @@ type bucket struct {
 	triedAt  time.Time     // when it failed
 	recalled time.Time     // when other replicas were last asked to hand back
 	owed     debt          // on its way back to the database
-	settled  chan struct{} // closed at the next settlement; nil while nobody waits
+	freed    chan struct{} // closed at the next settlement; nil while nobody waits
 	gone     bool          // forgotten by the manager: whoever still has it must ask for another
 }
 
@@ -71,8 +71,12 @@ var errGone = errors.New("bucket forgotten")
 // avail is what calls may hold: leased, neither held nor spent nor on its way back. It is negative where a provider
 // reported more than was held, or the lease was taken back under calls.
 func (b *bucket) avail() Pair {
-	return b.lease.Leased.minus(b.held).minus(b.pending).minus(b.owed.Pair)
+	return b.lease.Leased.minus(b.held).minus(b.pending()).minus(b.owed.Pair)
 }
+
+// pending is what is settled and not committed yet. It is negative for the moment between a call's commit and its
+// settlement, when the call's tokens are held as well.
+func (b *bucket) pending() Pair { return b.settled.minus(b.lease.Committed) }
 
 // reserve holds want, leasing and waiting as needed; see Manager.Reserve. Most calls do neither, and need no timer.
 func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
@@ -254,8 +258,12 @@ func (b *bucket) learn(g Grant) {
 	b.free, b.others, b.limit, b.used = g.Free, g.Others, g.Limit, g.Used
 }
 
-// stand takes over what the database said of this replica's lease, unless something newer was heard.
+// stand takes over what the database said of this replica's lease, unless something newer was heard. Before the first
+// word nothing was held here, and all that was settled in earlier times is committed.
 func (b *bucket) stand(s Stand) {
+	if b.lease == (Stand{}) {
+		b.settled = s.Committed
+	}
 	if s.Version >= b.lease.Version {
 		b.lease = s
 	}
@@ -272,16 +280,16 @@ func (b *bucket) counted(want Want) Want {
 
 // waitSettled waits for a hold to be settled, or until the bucket is worth asking for again; false when ctx ended.
 func (b *bucket) waitSettled(ctx context.Context) bool {
-	if b.settled == nil {
-		b.settled = make(chan struct{})
+	if b.freed == nil {
+		b.freed = make(chan struct{})
 	}
-	settled := b.settled
+	freed := b.freed
 	recheck := time.NewTimer(recheckAfter)
 	defer recheck.Stop()
 	b.mu.Unlock()
 	defer b.mu.Lock()
 	select {
-	case <-settled:
+	case <-freed:
 	case <-recheck.C:
 	case <-ctx.Done():
 		return false
@@ -294,7 +302,7 @@ func (b *bucket) settle(held, actual Pair) {
 	b.mu.Lock()
 	b.held = b.held.minus(held)
 	b.holds--
-	b.pending = b.pending.plus(actual)
+	b.settled = b.settled.plus(actual)
 	b.used = b.used.plus(actual)
 	b.activeAt = b.now()
 	b.wake()
@@ -324,20 +332,18 @@ func (b *bucket) refresh(ctx context.Context) {
 	}
 }
 
-// committed takes tokens that are now in the books out of what is pending, together with the lease that they were
-// drawn from.
-func (b *bucket) committed(settled Pair, s Stand) {
+// hear takes over how the lease stands, for those who wait as well.
+func (b *bucket) hear(s Stand) {
 	b.mu.Lock()
-	b.pending = b.pending.minus(settled)
 	b.stand(s)
 	b.wake()
 	b.mu.Unlock()
 }
 
 func (b *bucket) wake() {
-	if b.settled != nil {
-		close(b.settled)
-		b.settled = nil
+	if b.freed != nil {
+		close(b.freed)
+		b.freed = nil
 	}
 }
 

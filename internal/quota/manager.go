@@ -113,14 +113,13 @@ func (m *Manager) leaseAhead(b *bucket) {
 	}
 }
 
-// Committed tells that calls of this replica are now in the books: the tokens that they had been settled with, and how
-// its lease stands after they were drawn from it. Of calls of an earlier life nothing is known here, and nothing changes.
-func (m *Manager) Committed(periodID int64, settled Pair, s Stand) {
+// Committed tells how this replica's lease of a period stands after a commit.
+func (m *Manager) Committed(periodID int64, s Stand) {
 	m.mu.RLock()
 	b := m.buckets[periodID]
 	m.mu.RUnlock()
 	if b != nil {
-		b.committed(settled, s)
+		b.hear(s)
 	}
 }
 
@@ -174,7 +173,7 @@ func (m *Manager) resync(ctx context.Context) error {
 		return fmt.Errorf("ask how leases stand: %w", err)
 	}
 	for _, b := range all {
-		b.committed(Pair{}, stands[b.periodID])
+		b.hear(stands[b.periodID])
 	}
 	return nil
 }
@@ -191,7 +190,7 @@ func (m *Manager) Stats() (s Stats) {
 	for _, b := range m.all() {
 		b.mu.Lock()
 		s.Holds += b.holds
-		s.Held, s.Pending = s.Held.plus(b.held), s.Pending.plus(b.pending)
+		s.Held, s.Pending = s.Held.plus(b.held), s.Pending.plus(b.pending())
 		b.mu.Unlock()
 	}
 	return s
@@ -217,7 +216,7 @@ func (m *Manager) forgetIdle(idleFor time.Duration) {
 func (b *bucket) forget(idleFor time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.gone = b.holds == 0 && b.leasing == nil && b.lease.Leased == Pair{} && b.pending == Pair{} && b.owed.Pair == Pair{} && b.now().Sub(b.activeAt) >= idleFor
+	b.gone = b.holds == 0 && b.leasing == nil && b.lease.Leased == Pair{} && b.pending() == Pair{} && b.owed.Pair == Pair{} && b.now().Sub(b.activeAt) >= idleFor
 	return b.gone
 }
 

@@ -28,11 +28,12 @@ func (p Pair) covers(q Pair) bool { return p.In >= q.In && p.Out >= q.Out }
 
 func (p Pair) atLeastZero() Pair { return Pair{max(p.In, 0), max(p.Out, 0)} }
 
-// Stand is this replica's lease of a period as the database holds it. The version grows with every change of the
-// period's leases, so that of two answers the newer is known.
+// Stand is this replica's lease of a period as the database holds it, at one instant. The version grows with every
+// change of the period's leases, so that of two answers the newer is known.
 type Stand struct {
-	Leased  Pair
-	Version int64
+	Leased    Pair
+	Committed Pair // in all, of this replica's calls that had held tokens: what is settled beyond it is on the way
+	Version   int64
 }
 
 // Grant answers a lease: what was granted, and how the bucket stands after it.

@@ -16,14 +16,15 @@ import (
 
 // table is a Lessor with the arithmetic of the database row, and its CHECK.
 type table struct {
-	mu      sync.Mutex
-	limit   Pair
-	used    Pair // committed, and no longer leased
-	leased  Pair
-	others  Pair // leased by other replicas, part of leased
-	changes int64
-	calls   int
-	err     error
+	mu        sync.Mutex
+	limit     Pair
+	used      Pair // committed, and no longer leased
+	leased    Pair
+	others    Pair // leased by other replicas, part of leased
+	committed Pair
+	changes   int64
+	calls     int
+	err       error
 
 	reaped int64 // what heartbeats are told
 	beats  int
@@ -63,7 +64,9 @@ func share(free, need int64) int64 {
 }
 
 // stand is the lease of the replica that is tested.
-func (d *table) stand() Stand { return Stand{Leased: d.leased.minus(d.others), Version: d.changes} }
+func (d *table) stand() Stand {
+	return Stand{Leased: d.leased.minus(d.others), Committed: d.committed, Version: d.changes}
+}
 
 func (d *table) Return(_ context.Context, _ int64, idle Pair, id uuid.UUID) (Stand, error) {
 	d.mu.Lock()
@@ -93,10 +96,11 @@ func (d *table) commit(m *Manager, settled Pair) {
 	d.leased = d.leased.minus(Pair{min(own.In, settled.In), min(own.Out, settled.Out)})
 	free := d.limit.minus(d.used).minus(d.leased).atLeastZero()
 	d.used = d.used.plus(Pair{min(settled.In, free.In), min(settled.Out, free.Out)})
+	d.committed = d.committed.plus(settled)
 	d.changes++
 	stand := d.stand()
 	d.mu.Unlock()
-	m.Committed(1, settled, stand)
+	m.Committed(1, stand)
 }
 
 // reap takes back what the replica leases.
