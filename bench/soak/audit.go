@@ -44,15 +44,21 @@ type sums struct {
 
 // audit reads all records and checks them.
 func (s *soak) audit(ctx context.Context, r *report) error {
-	a := &auditor{s: s, r: r, calls: s.load.calls, customers: map[int64]*customer{}, callOf: map[int]*call{}, entryOf: map[string]*entry{},
-		eventOf: map[*call]*event{}, ofEvent: map[*event]*call{}, ofProvider: map[string]*event{}, sums: map[int64]*sums{}}
 	entries, err := readJournal(s.provider.journal)
 	if err != nil {
 		return err
 	}
-	if a.books, err = s.readBooks(ctx); err != nil {
+	books, err := s.readBooks(ctx)
+	if err != nil {
 		return err
 	}
+	newAuditor(s, r, entries, books).check()
+	return s.ownAudit(ctx, r)
+}
+
+func newAuditor(s *soak, r *report, entries []entry, books *books) *auditor {
+	a := &auditor{s: s, r: r, calls: s.load.calls, books: books, customers: map[int64]*customer{}, callOf: map[int]*call{}, entryOf: map[string]*entry{},
+		eventOf: map[*call]*event{}, ofEvent: map[*event]*call{}, ofProvider: map[string]*event{}, sums: map[int64]*sums{}}
 	for i := range entries {
 		a.entries = append(a.entries, &entries[i])
 		a.entryOf[entries[i].ID] = &entries[i]
@@ -64,6 +70,11 @@ func (s *soak) audit(ctx context.Context, r *report) error {
 	for _, c := range a.calls {
 		a.callOf[c.call] = c
 	}
+	return a
+}
+
+// check adds every figure and every check to the report.
+func (a *auditor) check() {
 	a.tellCalls()
 	a.match()
 	a.checkAnswered()
@@ -74,7 +85,6 @@ func (s *soak) audit(ctx context.Context, r *report) error {
 	a.checkLimits()
 	a.checkAccess()
 	a.checkProcesses()
-	return s.ownAudit(ctx, r)
 }
 
 // tellCalls counts what clients saw and what the ledger recorded.

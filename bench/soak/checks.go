@@ -106,6 +106,8 @@ func (a *auditor) checkEvents() {
 				unexplained = append(unexplained, fmt.Sprintf("%s, but the provider sent %s", e, entry.tokens()))
 			}
 			a.estimates.add(why, e.billed, entry.tokens())
+		case !entry.Whole && entry.Status == 200 && e.billed == entry.tokens(): // it broke off after it had told its usage
+			t.provider, t.exact = t.provider.plus(entry.tokens()), t.exact.plus(e.billed)
 		case entry.Status >= 400 || !entry.Whole:
 			t.exact = t.exact.plus(e.billed)
 			if (e.billed != tokens{}) {
@@ -144,6 +146,8 @@ func (a *auditor) whyEstimated(e *event, entry *entry) string {
 		return ""
 	case len(a.s.troubles.hit(c.replica, c.began, a.overAt(c), cutProvider)) > 0:
 		return "the provider's connections were cut"
+	case c.end == left && e.status == "aborted" && len(a.s.troubles.hit(c.replica, c.began, a.overAt(c), freezeLong, freezeShort)) > 0:
+		return "the client left, and the replica stood still while the rest came"
 	case !entry.Whole && c.end == left && e.status == "aborted":
 		return "the client left, and the rest was not waited for"
 	}

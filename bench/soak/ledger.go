@@ -44,6 +44,9 @@ type bucket struct {
 	overrun        tokens
 }
 
+// causes are a period's overruns as the product explains them.
+type causes map[string]tokens
+
 // books are what the database holds at the end.
 type books struct {
 	events   []*event
@@ -51,7 +54,8 @@ type books struct {
 	hourly   map[int64]tokens // by period
 	requests map[int64]int64  // by period, of the hours
 	leases   int64            // rows that still hold something
-	causes   []string         // of overruns, where the product tells them
+	overruns map[int64]causes // by period
+	signedOn []string         // replicas that have not signed off with an empty spool
 	refusals map[string]int64
 }
 
@@ -61,7 +65,7 @@ func (s *soak) readBooks(ctx context.Context) (b *books, err error) {
 		return nil, err
 	}
 	defer db.Close()
-	b = &books{hourly: map[int64]tokens{}, requests: map[int64]int64{}, refusals: map[string]int64{}}
+	b = &books{hourly: map[int64]tokens{}, requests: map[int64]int64{}, refusals: map[string]int64{}, overruns: map[int64]causes{}}
 	read := func(what, query string, scan func(*sql.Rows) error) {
 		if err != nil {
 			return
@@ -101,6 +105,24 @@ func (s *soak) readBooks(ctx context.Context) (b *books, err error) {
 		return err
 	})
 	read("leases", `SELECT count(*) FROM quota_leases WHERE leased_in > 0 OR leased_out > 0`, func(rows *sql.Rows) error { return rows.Scan(&b.leases) })
+	read("overruns", `SELECT period_id, cause, sum(tokens_in)::bigint, sum(tokens_out)::bigint FROM quota_overruns GROUP BY 1, 2`, func(rows *sql.Rows) error {
+		var period int64
+		var cause string
+		var t tokens
+		err := rows.Scan(&period, &cause, &t.In, &t.Out)
+		if b.overruns[period] == nil {
+			b.overruns[period] = causes{}
+		}
+		b.overruns[period][cause] = t
+		return err
+	})
+	read("replicas", `SELECT name, spool_events FROM replicas WHERE stopped_at IS NULL OR spool_events > 0`, func(rows *sql.Rows) error {
+		var name string
+		var spooled int64
+		err := rows.Scan(&name, &spooled)
+		b.signedOn = append(b.signedOn, fmt.Sprintf("%s, with %d events in its spool", name, spooled))
+		return err
+	})
 	read("refusals", `SELECT reason, count(*) FROM refusals GROUP BY 1`, func(rows *sql.Rows) error {
 		var reason string
 		var n int64

@@ -222,8 +222,8 @@ func (s *soak) busy() string {
 			return err.Error()
 		}
 		for _, name := range []string{"filaia_spool_events", "filaia_calls", "filaia_quota_holds", "filaia_quota_held_tokens"} {
-			if figures[name] != 0 { // also when it is not told
-				return fmt.Sprintf("replica %d: %s %g", one.number, name, figures[name])
+			if n, told := figures[name]; n != 0 || !told {
+				return fmt.Sprintf("replica %d: %s is %g, told: %t", one.number, name, n, told)
 			}
 		}
 	}

@@ -55,6 +55,7 @@ func (a *auditor) checkBuckets() {
 	}
 	a.r.none("sum of events = bucket = hours, per period", fmt.Sprint(len(a.books.buckets)), differing)
 	a.r.expect("leases after the clean stop", len(leased) == 0 && a.books.leases == 0, fmt.Sprint(a.books.leases), leased...)
+	a.r.none("replicas signed off, with empty spools", fmt.Sprint(len(a.s.replicas)), a.books.signedOn)
 }
 
 // checkLimits wants hard limits kept at every moment, and what passed them explained.
@@ -66,7 +67,7 @@ func (a *auditor) checkLimits() {
 	a.r.figure("highest used / limit, with what no limit could stop", one(m.raw))
 	a.r.none("leases of a period = leased in its bucket, at every look", fmt.Sprint(m.samples), m.unequal)
 	reached, hard := 0, 0
-	var total, explained tokens
+	var total tokens
 	var unexplained, listed []string
 	for _, b := range a.books.buckets {
 		if !b.hard {
@@ -79,11 +80,13 @@ func (a *auditor) checkLimits() {
 		if (b.overrun == tokens{}) {
 			continue
 		}
-		allowed, why := a.allowedOverrun(b.period)
-		total, explained = total.plus(b.overrun), explained.plus(allowed)
-		text := fmt.Sprintf("period %d of %s: overrun %s; %s", b.period, a.customers[b.tenant].kind, b.overrun, why)
+		reported, late := a.allowedOverrun(b.period)
+		total = total.plus(b.overrun)
+		told := a.books.overruns[b.period]
+		text := fmt.Sprintf("period %d of %s: overrun %s, by cause %v; over-reported calls took %s, calls under way in silence %s",
+			b.period, a.customers[b.tenant].kind, b.overrun, told, reported, late)
 		listed = append(listed, text)
-		if b.overrun.In > allowed.In || b.overrun.Out > allowed.Out {
+		if told["reported"].plus(told["late"]) != b.overrun || told["reported"].exceeds(reported) || told["late"].exceeds(late) {
 			unexplained = append(unexplained, text)
 		}
 	}
@@ -92,10 +95,12 @@ func (a *auditor) checkLimits() {
 	a.r.none("overruns have a reason: excessive reports, or calls under way in a replica that was silent", fmt.Sprint(len(listed)), unexplained)
 }
 
-// allowedOverrun is what may lie above a limit: the excess of what was over-reported, and what calls took that were under
+// exceeds tells whether there is more of input or of output.
+func (t tokens) exceeds(o tokens) bool { return t.In > o.In || t.Out > o.Out }
+
+// allowedOverrun is what may lie above a limit at most: what calls took that the provider over-reported, and those under
 // way in a replica that was silent past the grace.
-func (a *auditor) allowedOverrun(period int64) (allowed tokens, why string) {
-	var reported, late tokens
+func (a *auditor) allowedOverrun(period int64) (reported, late tokens) {
 	for _, e := range a.books.events {
 		c := a.ofEvent[e]
 		if e.period != period || c == nil || (e.billed == tokens{}) {
@@ -108,7 +113,7 @@ func (a *auditor) allowedOverrun(period int64) (allowed tokens, why string) {
 			late = late.plus(e.billed)
 		}
 	}
-	return reported.plus(late), fmt.Sprintf("over-reported calls took %s, calls under way in silence %s", reported, late)
+	return reported, late
 }
 
 // silent tells whether the replica of a call was silent for so long that others may have taken its leases, before what
