@@ -25,6 +25,9 @@ type committer struct {
 	read     uint64        // records read since the start
 	finished uint64        // finished events among them
 	events   []usage.Event // the batch in hand, not committed yet
+	done     int           // events at its beginning that are committed all the same
+	part     int           // how many of it are tried next; 0: all
+	streak   int           // commits since one failed, or since part changed
 	more     bool          // the batch was full before the log's end
 	reached  time.Time     // when the log's end was: what has come since is younger
 
@@ -47,18 +50,48 @@ func newCommitter(l *Ledger) committer {
 // needed. On an error the batch stays in hand.
 func (c *committer) advance(ctx context.Context) error {
 	if len(c.events) == 0 {
+		c.done = 0
 		if err := c.gather(); err != nil {
 			return err
 		}
 	}
-	if len(c.events) > 0 {
-		if err := c.l.commit(ctx, c.events); err != nil {
-			c.l.setOldest(finishedAt(&c.events[0]))
+	for c.done < len(c.events) {
+		if err := c.commitPart(ctx); err != nil {
+			c.l.setOldest(finishedAt(&c.events[c.done]))
 			return err
 		}
 	}
 	c.settle()
 	return nil
+}
+
+const longStreak = 8
+
+// commitPart commits the batch, or as much of it as is tried at a time after failures: half as many after each, twice as
+// many after a streak of successes. So a database that is too slow for a batch gets on, and an event that it refuses for its
+// content is found, told of, and has all before it committed.
+func (c *committer) commitPart(ctx context.Context) error {
+	rest := c.events[c.done:]
+	try := rest
+	if c.part > 0 {
+		try = rest[:min(c.part, len(rest))]
+	}
+	err := c.l.commit(ctx, try)
+	if err == nil {
+		c.done += len(try)
+		if c.streak++; c.streak == longStreak {
+			c.streak = 0
+			if c.part *= 2; c.part >= cap(c.events) {
+				c.part = 0
+			}
+		}
+		return nil
+	}
+	c.part, c.streak = max(len(try)/2, 1), 0
+	if len(try) == 1 {
+		err = fmt.Errorf("usage event %s: %w", try[0].ID, err)
+	}
+	return err
 }
 
 // commit is one attempt.

@@ -62,7 +62,8 @@ var (
 	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// appendRecord adds one record to dst. An event that could not be read back is refused.
+// appendRecord adds one record to dst. An event that could not be read back is refused; but of a call that has been made,
+// only what the program itself would have to have got wrong: texts without end come from providers, and are cut.
 func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 	if e.Status > usage.Interrupted {
 		return nil, fmt.Errorf("usage event %s: unknown status %d", e.ID, e.Status)
@@ -71,7 +72,10 @@ func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 		return nil, fmt.Errorf("usage event %s: unknown cache outcome %d", e.ID, e.Cache)
 	}
 	if n := len(e.Model) + len(e.Endpoint) + len(e.RequestID) + len(e.ProviderID) + len(e.Provider) + len(e.Object); n > maxText {
-		return nil, fmt.Errorf("usage event %s: %d bytes of text are too many", e.ID, n)
+		if k == opened {
+			return nil, fmt.Errorf("usage event %s: %d bytes of text are too many", e.ID, n)
+		}
+		e = cutTexts(e)
 	}
 	flags := flagsOf(k, e)
 	start := len(dst)
@@ -93,6 +97,15 @@ func appendRecord(dst []byte, k kind, e *usage.Event) ([]byte, error) {
 	binary.LittleEndian.PutUint32(dst[start:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(dst[start+4:], crc32.Checksum(payload, castagnoli))
 	return dst, nil
+}
+
+// cutTexts gives an event whose texts fit into a record together.
+func cutTexts(e *usage.Event) *usage.Event {
+	c := *e
+	for _, s := range []*string{&c.Model, &c.Endpoint, &c.RequestID, &c.ProviderID, &c.Provider, &c.Object} {
+		*s = (*s)[:min(len(*s), maxText/6)]
+	}
+	return &c
 }
 
 func flagsOf(k kind, e *usage.Event) byte {

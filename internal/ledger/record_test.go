@@ -93,12 +93,31 @@ func TestAppendRecordRefusesWhatCouldNotBeReadBack(t *testing.T) {
 	huge, unknown, newer := call(1), call(2), call(3)
 	huge.Model = strings.Repeat("m", maxPayload)
 	unknown.Status, newer.Cache = usage.Interrupted+1, usage.CacheCoalesced+1
-	for name, e := range map[string]*usage.Event{
-		"text without end": huge, "a status of another version": unknown, "a cache outcome of another version": newer,
-	} {
+	for name, e := range map[string]*usage.Event{"a status of another version": unknown, "a cache outcome of another version": newer} {
 		if _, err := appendRecord(nil, closed, e); err == nil {
 			t.Errorf("%s was accepted", name)
 		}
+	}
+	if _, err := appendRecord(nil, opened, huge); err == nil {
+		t.Error("text without end was accepted before the call was made")
+	}
+}
+
+// A provider may say anything, and its call has been made: nothing it says keeps the call from being recorded.
+func TestTextsWithoutEndAreCutWhenTheCallHasBeenMade(t *testing.T) {
+	sink := &table{}
+	l, _ := running(t, t.TempDir(), Options{Sink: sink})
+	e := call(1)
+	must(t, l.Begin(opening(e)))
+	e.ProviderID, e.Object = strings.Repeat("p", 3*maxPayload), strings.Repeat("o", maxPayload)
+	must(t, l.Finish(e))
+	flushed(t, l)
+	got := sink.all()[0]
+	if !strings.HasPrefix(e.ProviderID, got.ProviderID) || len(got.ProviderID) < 100_000 || !strings.HasPrefix(e.Object, got.Object) || got.Object == "" {
+		t.Errorf("%d bytes of an id, %d of another", len(got.ProviderID), len(got.Object))
+	}
+	if got.ProviderID, got.Object = e.ProviderID, e.Object; got != *e {
+		t.Errorf("%+v", got)
 	}
 }
 

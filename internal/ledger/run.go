@@ -53,6 +53,9 @@ func (c *committer) drain(ctx context.Context) error {
 	}
 }
 
+// singleOut is more attempts than it takes to come down from a full batch to the one event that is refused, if one is.
+const singleOut = 30
+
 // The wait between attempts doubles from the first to the longest; jitter keeps replicas apart.
 const (
 	firstRetry   = 100 * time.Millisecond
@@ -63,8 +66,9 @@ const (
 // begin to fail and one when they work again.
 func (c *committer) persist(ctx context.Context) {
 	l := c.l
-	wait := firstRetry
+	wait, failures := firstRetry, 0
 	for {
+		before := c.done
 		err := c.advance(ctx)
 		if err == nil {
 			if l.stall(false) {
@@ -77,6 +81,12 @@ func (c *committer) persist(ctx context.Context) {
 		}
 		if l.stall(true) {
 			l.opts.Log.Error("usage events wait in the ledger", "error", err)
+		}
+		if failures++; failures == singleOut {
+			l.opts.Log.Error("usage events still wait in the ledger", "error", err)
+		}
+		if c.done > before {
+			wait = firstRetry // some of it went
 		}
 		jittered := wait/2 + rand.N(wait/2+1)
 		wait = min(2*wait, longestRetry)

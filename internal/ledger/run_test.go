@@ -110,6 +110,69 @@ func TestSinkThatCommitsAndReportsAnErrorIsGivenTheSameAgain(t *testing.T) {
 	})
 }
 
+// picky refuses batches with an event that it does not like, and with too many for its time.
+type picky struct {
+	table
+	dislike uuid.UUID
+	most    int
+}
+
+func (p *picky) CommitUsage(ctx context.Context, events []usage.Event) error {
+	p.mu.Lock()
+	dislike := p.dislike
+	p.mu.Unlock()
+	if p.most > 0 && len(events) > p.most {
+		return context.DeadlineExceeded
+	}
+	if slices.ContainsFunc(events, func(e usage.Event) bool { return e.ID == dislike }) {
+		return errAway
+	}
+	return p.table.CommitUsage(ctx, events)
+}
+
+func (p *picky) hate(id uuid.UUID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dislike = id
+}
+
+func TestASinkTooSlowForABatchGetsSmallerOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &picky{most: 3}
+		l, _ := running(t, t.TempDir(), Options{Sink: sink, BatchSize: 100})
+		want := finish(t, l, 1000)
+		must(t, l.Flush(t.Context()))
+		same(t, sink.all(), want)
+		if s := l.Stats(); s.Lag() != 0 || s.Stalled {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestAnEventThatIsRefusedIsNamedAndHoldsBackNoneBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen logs
+		sink := &picky{}
+		l, _ := running(t, t.TempDir(), Options{Sink: sink, BatchSize: 100, Log: seen.logger()})
+		bad := call(0)
+		sink.hate(bad.ID)
+		want := finish(t, l, 77)
+		must(t, l.Finish(bad))
+		after := finish(t, l, 50)
+		time.Sleep(10 * time.Minute)
+		same(t, sink.all(), want)
+		if n := seen.count(bad.ID.String()); n != 1 {
+			t.Errorf("the event is named %d times:\n%s", n, seen.b.String())
+		}
+		if age := l.Stats().OldestAge.Round(time.Minute); age != 10*time.Minute {
+			t.Errorf("the oldest that waits is %s old", age)
+		}
+		sink.hate(uuid.Nil) // the program was mended
+		flushed(t, l)
+		same(t, sink.all(), slices.Concat(want, []usage.Event{*bad}, after))
+	})
+}
+
 func TestBatchGoesWhenItIsOldOrFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := &table{}
