@@ -354,10 +354,10 @@ func (b *bucket) remaining() Pair { return b.avail().plus(b.held).plus(b.free).a
 func (b *bucket) runsLow() (Pair, bool) {
 	var need Pair
 	avail := b.avail()
-	if b.free.In > 0 && avail.In < b.chunk.In/4 {
+	if b.free.In > 0 && avail.In < b.chunk.In/2 {
 		need.In = 1
 	}
-	if b.free.Out > 0 && avail.Out < b.chunk.Out/4 {
+	if b.free.Out > 0 && avail.Out < b.chunk.Out/2 {
 		need.Out = 1
 	}
 	return need, need != Pair{} && b.leasing == nil
