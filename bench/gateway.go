@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,9 +39,10 @@ type product struct {
 type start struct {
 	dir         string
 	binary      string
-	provider    string // its address
-	operatorKey string // by which the provider counts
-	variable    string // one more of the environment, or none
+	provider    string   // its address
+	operatorKey string   // by which the provider counts
+	variables   []string // more of the environment
+	beside      *product // whose database it shares; nil: its own
 }
 
 // customer is a tenant and a key.
@@ -76,8 +78,9 @@ func startProduct(ctx context.Context, how start) (*product, error) {
 	}
 	p.env = append(p.env, "FILAIA_LISTEN="+address, "FILAIA_DATA_DIR="+p.data(),
 		"OPENAI_BASE_URL=http://"+p.provider+"/v1", "OPENAI_API_KEY="+p.operatorKey)
-	if p.variable != "" {
-		p.env = append(p.env, p.variable)
+	p.env = append(p.env, p.variables...)
+	if p.beside != nil {
+		p.env = append(p.env, "DATABASE_URL="+p.beside.databaseURL(), "FILAIA_SECRET_KEY_FILE="+filepath.Join(p.beside.data(), "secret.key"))
 	}
 	log, err := os.Create(p.log())
 	if err != nil {
@@ -105,6 +108,11 @@ func freeAddress() (string, error) {
 func (p *product) data() string { return filepath.Join(p.dir, "data") }
 func (p *product) log() string  { return filepath.Join(p.dir, "filaia.log") }
 
+// databaseURL is how others reach the product's private PostgreSQL.
+func (p *product) databaseURL() string {
+	return "postgres:///filaia?user=filaia&sslmode=disable&host=" + url.QueryEscape(filepath.Join(p.data(), "pg"))
+}
+
 // ready waits until the product answers and connects to its database.
 func (p *product) ready(ctx context.Context) error {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
@@ -126,6 +134,9 @@ func (p *product) ready(ctx context.Context) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the product is not ready after a minute: %s", p.lastLog())
 		}
+	}
+	if p.beside != nil {
+		return nil
 	}
 	pidFile, err := os.ReadFile(filepath.Join(p.data(), "pg", "postmaster.pid"))
 	if err != nil {
@@ -156,13 +167,17 @@ var limited = []string{"--rpm", plenty, "--tpm", plenty, "--parallel", "100000"}
 
 // sell makes a plan with all limits, a customer and a key. cache is the key's; limits are those of customer and key.
 func (p *product) sell(ctx context.Context, slug, cache string, limits []string) (*customer, error) {
+	plan := append([]string{"--input-tokens", plenty + "00", "--output-tokens", plenty + "00"}, limited...)
+	return p.sellPlan(ctx, slug, cache, plan, limits)
+}
+
+func (p *product) sellPlan(ctx context.Context, slug, cache string, plan, limits []string) (*customer, error) {
 	var made struct {
 		ID  int64
 		Key string
 	}
-	plan := []string{"plan", "create", "--slug", slug, "--name", slug, "--price", "0", "--overage", "block",
-		"--input-tokens", plenty + "00", "--output-tokens", plenty + "00"}
-	if err := p.command(ctx, &made, append(plan, limited...)...); err != nil {
+	create := []string{"plan", "create", "--slug", slug, "--name", slug, "--price", "0", "--overage", "block"}
+	if err := p.command(ctx, &made, append(create, plan...)...); err != nil {
 		return nil, err
 	}
 	if err := p.command(ctx, &made, append([]string{"tenant", "create", "--name", slug, "--plan", slug}, limits...)...); err != nil {

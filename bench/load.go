@@ -20,12 +20,14 @@ type loadSpec struct {
 	Rate        int // calls per second whether or not earlier ones are answered; 0: each connection as fast as it can
 	Questions   int // how many the calls are a mix of; 0: all ask the same
 	From        int // how many calls of the mix were made before
+	MaxTokens   int // output limit that the calls ask for; 0: none
 }
 
 func (s loadSpec) args() []string {
 	return []string{
 		"-address", s.Address, "-key", s.Key, fmt.Sprintf("-stream=%t", s.Stream), "-connections", fmt.Sprint(s.Connections),
 		"-calls", fmt.Sprint(s.Calls), "-rate", fmt.Sprint(s.Rate), "-questions", fmt.Sprint(s.Questions), "-from", fmt.Sprint(s.From),
+		"-max-tokens", fmt.Sprint(s.MaxTokens),
 	}
 }
 
@@ -58,6 +60,9 @@ func (s loadSpec) request(question string) []byte {
 	if s.Stream {
 		options = `"stream":true,"stream_options":{"include_usage":true},`
 	}
+	if s.MaxTokens > 0 {
+		options += fmt.Sprintf(`"max_tokens":%d,`, s.MaxTokens)
+	}
 	body := fmt.Sprintf(prompt, options, question)
 	return fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", s.Address, s.Key, len(body), body)
@@ -75,6 +80,7 @@ func loadRole(args []string) (loadResult, error) {
 	f.IntVar(&s.Rate, "rate", 0, "calls per second (0: as fast as answers come)")
 	f.IntVar(&s.Questions, "questions", 0, "questions of a mix (0: the same always)")
 	f.IntVar(&s.From, "from", 0, "calls of the mix made before")
+	f.IntVar(&s.MaxTokens, "max-tokens", 0, "output limit of each call (0: none)")
 	if err := f.Parse(args); err != nil {
 		return loadResult{}, err
 	}

@@ -34,6 +34,8 @@ type sizes struct {
 
 	redisRounds int
 
+	replicaRounds, replicaCalls int // calls that a quota is for
+
 	questions, mixWarmup, mixCalls int
 }
 
@@ -43,16 +45,18 @@ var (
 		openRounds: 7, openRate: 500, openCalls: 1000, latency: 50 * time.Millisecond,
 		streamRounds: 3, streams: 600, atOnce: 200,
 		held: 600, heldFew: 100, heldPause: 80 * time.Millisecond,
-		redisRounds: 3,
-		questions:   5000, mixWarmup: 10_000, mixCalls: 20_000,
+		redisRounds:   3,
+		replicaRounds: 3, replicaCalls: 90_000,
+		questions: 5000, mixWarmup: 10_000, mixCalls: 20_000,
 	}
 	short = sizes{
 		rounds: 3, warmup: 1000, calls: 8000, connections: 64, steadyFor: time.Second,
 		openRounds: 3, openRate: 500, openCalls: 500, latency: 50 * time.Millisecond,
 		streamRounds: 1, streams: 400, atOnce: 200,
 		held: 250, heldFew: 50, heldPause: 40 * time.Millisecond,
-		redisRounds: 1,
-		questions:   5000, mixWarmup: 10_000, mixCalls: 10_000,
+		redisRounds:   1,
+		replicaRounds: 1, replicaCalls: 20_000,
+		questions: 5000, mixWarmup: 10_000, mixCalls: 10_000,
 	}
 )
 
@@ -69,8 +73,9 @@ type bench struct {
 	report         *report
 }
 
-// measure starts everything, measures, and stops everything. before is another build of the product, or empty.
-func measure(ctx context.Context, size sizes, before string) (r *report, err error) {
+// measure starts everything, measures, and stops everything. before is another build of the product, or empty; only, one
+// step or all.
+func measure(ctx context.Context, size sizes, before, only string) (r *report, err error) {
 	dir, err := os.MkdirTemp("", "filaia-bench-")
 	if err != nil {
 		return nil, err
@@ -118,7 +123,7 @@ func measure(ctx context.Context, size sizes, before string) (r *report, err err
 		}
 		b.before = old.side("the build before", c)
 	}
-	return b.report, b.run(ctx)
+	return b.report, b.run(ctx, only)
 }
 
 // customers makes the keys with which the gateway is measured.
@@ -144,9 +149,23 @@ func (b *bench) customers(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{b.warm, b.hold, b.whole, b.open, b.streams, b.mixed, b.redis} {
-		if err := step(ctx); err != nil {
+// run takes the steps, or only the one that is named.
+func (b *bench) run(ctx context.Context, only string) error {
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"memory", b.hold}, {"whole", b.whole}, {"open", b.open}, {"streams", b.streams}, {"mix", b.mixed}, {"redis", b.redis},
+		{"replicas", b.replicas},
+	}
+	if err := b.warm(ctx); err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if only != "" && only != step.name {
+			continue
+		}
+		if err := step.do(ctx); err != nil {
 			return err
 		}
 	}

@@ -13,12 +13,12 @@ var tiny = sizes{
 	openRounds: 1, openRate: 200, openCalls: 60, latency: 5 * time.Millisecond,
 	streamRounds: 1, streams: 20, atOnce: 10,
 	held: 10, heldFew: 2, heldPause: 20 * time.Millisecond,
-	redisRounds: 1,
-	questions:   100, mixWarmup: 200, mixCalls: 200,
+	redisRounds: 1, replicaRounds: 1, replicaCalls: 600,
+	questions: 100, mixWarmup: 200, mixCalls: 200,
 }
 
 func TestMeasureCountsEveryCallAndTokenThreeTimesAlike(t *testing.T) {
-	r, err := measure(t.Context(), tiny, "")
+	r, err := measure(t.Context(), tiny, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,7 @@ func (b *bench) redis(ctx context.Context) (err error) {
 	}
 	defer server.stop()
 	p, err := startProduct(ctx, start{
-		dir: filepath.Join(b.dir, "redis"), binary: b.binary, provider: b.provider.address, operatorKey: "operator-redis", variable: "REDIS_URL=redis://" + server.address,
+		dir: filepath.Join(b.dir, "redis"), binary: b.binary, provider: b.provider.address, operatorKey: "operator-redis", variables: []string{"REDIS_URL=redis://" + server.address},
 	})
 	if p != nil {
 		defer func() { err = errors.Join(err, p.stop()) }()

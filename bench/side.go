@@ -74,6 +74,10 @@ func (s series) median(figure func(sample) float64) float64 {
 	for i, one := range s {
 		values[i] = figure(one)
 	}
+	return median(values)
+}
+
+func median(values []float64) float64 {
 	slices.Sort(values)
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
