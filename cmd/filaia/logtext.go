@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // textLines writes lines as slog's text handler does, to the byte. The line of a call is plain words and numbers; these
@@ -37,7 +38,7 @@ func appendLine(b []byte, r *slog.Record) (line []byte, ok bool) {
 	if r.Time.IsZero() || !isWord(r.Message) {
 		return b, false
 	}
-	b = r.Time.AppendFormat(append(b, "time="...), "2006-01-02T15:04:05.000Z07:00")
+	b = appendTime(append(b, "time="...), r.Time)
 	b = append(append(b, " level="...), r.Level.String()...)
 	b = append(append(b, " msg="...), r.Message...)
 	r.Attrs(func(a slog.Attr) bool {
@@ -48,6 +49,19 @@ func appendLine(b []byte, r *slog.Record) (line []byte, ok bool) {
 		return ok
 	})
 	return append(b, '\n'), ok || r.NumAttrs() == 0
+}
+
+// appendTime writes RFC 3339 with milliseconds. There is a fast way to write it without them.
+func appendTime(b []byte, t time.Time) []byte {
+	const seconds = len("2006-01-02T15:04:05")
+	var room [len(time.RFC3339)]byte
+	whole := t.AppendFormat(room[:0], time.RFC3339)
+	if len(whole) < seconds || whole[seconds-3] != ':' { // of a year that has no four digits
+		return t.AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
+	}
+	ms := t.Nanosecond() / int(time.Millisecond)
+	b = append(append(b, whole[:seconds]...), '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	return append(b, whole[seconds:]...)
 }
 
 func appendValue(b []byte, v slog.Value) (_ []byte, ok bool) {

@@ -87,7 +87,8 @@ func (a *API) background(r *request, call *gateway.Call, m meter, answer wholeAn
 // follow records a call when its response, which is made in the background, has ended. o says what is known already; l is
 // written before that.
 func (a *API) follow(l *line, call *gateway.Call, m meter, o gateway.Outcome) {
-	l.begun, l.call = *call.Event(), nil
+	begun := *call.Event()
+	l.begun, l.call = &begun, nil
 	call.Keep(m.object)
 	m.pending = true
 	a.polls.run(m.object, func(life context.Context) {

@@ -32,6 +32,17 @@ type body struct {
 	background bool
 	previous   string // the response that is continued
 	before     int64  // its tokens
+	alone      int64  // an upper bound of the input without them, where bounded
+	bounded    bool
+}
+
+// inputBound is an upper bound of the input tokens. It is asked for more than once, and what is continued may be found
+// in between.
+func (b *body) inputBound() int64 {
+	if !b.bounded {
+		b.alone, b.bounded = b.wire.bound(b)-b.before, true
+	}
+	return b.alone + b.before
 }
 
 // field marks the members that the gateway reads.

@@ -41,10 +41,9 @@ func (a *API) proxy(w *wire) func(*fiber.Ctx, *request) error {
 // claim tells the policy what it needs to know of a call.
 func (a *API) claim(r *request, b *body) gateway.Request {
 	w := b.wire
-	alone := once(func() int64 { return w.bound(b) - b.before }) // what is continued may be found later
 	claim := gateway.Request{
 		Endpoint: w.endpoint, Model: b.model, Stream: b.stream, ByRequest: w.byRequest,
-		InputBound: func() int64 { return alone() + b.before }, ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
+		InputBound: b.inputBound, ExactInput: func() int64 { return a.count(b) }, MaxOutput: b.maxOutput, Choices: b.choices, LeastOutput: w.least,
 	}
 	if w.output != nil && b.maxOutput == 0 {
 		most := int64(math.MaxInt64)
@@ -60,17 +59,6 @@ func (a *API) claim(r *request, b *body) gateway.Request {
 		claim.Question = a.gate.Ask(r.caller, w.endpoint, b.raw, wishes(string(r.Request.Header.Peek(fiber.HeaderCacheControl))), w.forms)
 	}
 	return claim
-}
-
-// once keeps what f gives: rates and quota ask for the same bound.
-func once(f func() int64) func() int64 {
-	known, n := false, int64(0)
-	return func() int64 {
-		if !known {
-			known, n = true, f()
-		}
-		return n
-	}
 }
 
 // limit is the output per choice that the provider is told, where the caller did not; 0: none. What is usual is told,

@@ -149,7 +149,7 @@ type line struct {
 	start            time.Time
 	caller           *tenancy.Caller
 	call             *gateway.Call
-	begun            usage.Event // instead, of a call that goes on in the background
+	begun            *usage.Event // instead, of a call that goes on in the background
 	err              error
 	deferred         bool // a stream writes the line when it ends
 }
@@ -171,11 +171,11 @@ func (a *API) write(l *line, status int) {
 	if l.caller != nil {
 		attrs = append(attrs, slog.Int64("tenant", l.caller.TenantID), slog.Int64("key", l.caller.KeyID))
 	}
-	e := &l.begun
+	e := l.begun
 	if l.call != nil {
 		e = l.call.Event()
 	}
-	if e.Model != "" {
+	if e != nil {
 		attrs = append(attrs, slog.String("model", e.Model), slog.String("outcome", e.Status.String()),
 			slog.Int64("input", e.Tokens.Input), slog.Int64("output", e.Tokens.Output), slog.Bool("stream", e.Streamed))
 	}

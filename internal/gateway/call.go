@@ -69,17 +69,21 @@ type Standing struct {
 }
 
 // ID names calls: a UUIDv7, in the form of OpenAI's request ids.
-type ID struct{ uuid.UUID }
+type ID struct {
+	uuid.UUID
+	text string // made once: it goes into headers, books and log
+}
 
 // NewID draws an id.
-func NewID() ID { return ID{uuid.Must(uuid.NewV7())} }
+func NewID() ID {
+	id := ID{UUID: uuid.Must(uuid.NewV7())}
+	var b [4 + 2*len(id.UUID)]byte
+	id.text = string(hex.AppendEncode(append(b[:0], "req_"...), id.UUID[:]))
+	return id
+}
 
 // String is the id as x-request-id tells it.
-func (id ID) String() string {
-	b := make([]byte, 4, 36)
-	copy(b, "req_")
-	return string(hex.AppendEncode(b, id.UUID[:]))
-}
+func (id ID) String() string { return id.text }
 
 // bytesPerToken turns the bound into the estimate that rates reserve; they are corrected after the call.
 const bytesPerToken = 4
