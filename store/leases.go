@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,14 +18,15 @@ type Leases struct {
 	s       *Store
 	replica string
 	life    uuid.UUID
+	grace   time.Duration
 	joined  bool // the first heartbeat has arrived
 	vitals  func() usage.Vitals
 }
 
-// Leases gives the leases of a replica, named for as long as its data folder lives. vitals, which may be nil, is told
-// with every heartbeat.
-func (s *Store) Leases(replica string, vitals func() usage.Vitals) *Leases {
-	return &Leases{s: s, replica: replica, life: uuid.New(), vitals: vitals}
+// Leases gives the leases of a replica, named for as long as its data folder lives. grace is the silence after which
+// they may be taken back; vitals, which may be nil, is told with every heartbeat.
+func (s *Store) Leases(replica string, grace time.Duration, vitals func() usage.Vitals) *Leases {
+	return &Leases{s: s, replica: replica, life: uuid.New(), grace: grace, vitals: vitals}
 }
 
 // maxChunk bounds one lease, so that a large quota is not locked up in one replica.
@@ -32,10 +34,11 @@ const maxChunk = 5_000_000
 
 // Lease moves free tokens into this replica's lease in one statement. Chunks are a quarter of what is free, so they
 // shrink as the limit nears, down to exactly what one call needs; a need that is not free gets nothing. The lease is
-// written even then: only a row that is locked is told as it stands.
+// written even then: only a row that is locked is told as it stands. All that the row's constraints look at is written from
+// the locked row, because PostgreSQL checks them on the row as the statement's snapshot has it before it notices a newer one.
 func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (quota.Grant, error) {
 	const lease = `WITH b AS (
-			SELECT period_id, limit_in, used_in, leased_in, limit_out, used_out, leased_out, changes + 1 AS changes,
+			SELECT period_id, hard, limit_in, used_in, overrun_in, leased_in, limit_out, used_out, overrun_out, leased_out, changes + 1 AS changes,
 				greatest(limit_in - (used_in - overrun_in) - leased_in, 0) AS free_in,
 				greatest(limit_out - (used_out - overrun_out) - leased_out, 0) AS free_out
 			FROM quota_buckets WHERE period_id = $1 FOR UPDATE
@@ -44,7 +47,9 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 				CASE WHEN $4::bigint = 0 OR NOT fits THEN 0 ELSE least(free_out, greatest($4, least(free_out / 4, $5))) END AS grant_out
 			FROM (SELECT *, free_in >= $3 AND free_out >= $4 AS fits FROM b) AS tried
 		), u AS (
-			UPDATE quota_buckets q SET leased_in = q.leased_in + g.grant_in, leased_out = q.leased_out + g.grant_out, changes = g.changes
+			UPDATE quota_buckets q SET hard = g.hard, limit_in = g.limit_in, used_in = g.used_in, overrun_in = g.overrun_in,
+				leased_in = g.leased_in + g.grant_in, limit_out = g.limit_out, used_out = g.used_out, overrun_out = g.overrun_out,
+				leased_out = g.leased_out + g.grant_out, changes = g.changes
 			FROM g WHERE q.period_id = g.period_id
 		), own AS (
 			INSERT INTO quota_leases AS l (period_id, replica, leased_in, leased_out)
@@ -71,15 +76,21 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 // locked before the lease, as in Lease and in the commit of usage.
 func (l *Leases) Return(ctx context.Context, periodID int64, idle quota.Pair, id uuid.UUID) (quota.Stand, error) {
 	const give = `WITH b AS (
-			SELECT period_id, changes + 1 AS changes FROM quota_buckets WHERE period_id = $1 FOR UPDATE
+			SELECT period_id, hard, limit_in, used_in, overrun_in, leased_in, limit_out, used_out, overrun_out, leased_out, changes + 1 AS changes
+			FROM quota_buckets WHERE period_id = $1 FOR UPDATE
+		), own AS (
+			SELECT l.period_id, l.leased_in - $3 AS leased_in, l.leased_out - $4 AS leased_out FROM b, LATERAL (
+				SELECT * FROM quota_leases WHERE period_id = b.period_id AND replica = $2 FOR UPDATE) AS l
+			WHERE l.returned IS DISTINCT FROM $5 AND l.leased_in >= $3 AND l.leased_out >= $4
 		), r AS (
-			UPDATE quota_leases q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, returned = $5
-			FROM b WHERE q.period_id = b.period_id AND q.replica = $2 AND q.returned IS DISTINCT FROM $5
-				AND q.leased_in >= $3 AND q.leased_out >= $4
+			UPDATE quota_leases q SET leased_in = own.leased_in, leased_out = own.leased_out, returned = $5
+			FROM own WHERE q.period_id = own.period_id AND q.replica = $2
 			RETURNING q.period_id, q.leased_in, q.leased_out, q.committed_in, q.committed_out
 		)
-		UPDATE quota_buckets q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, changes = b.changes
-		FROM r, b WHERE q.period_id = r.period_id 
+		UPDATE quota_buckets q SET hard = b.hard, limit_in = b.limit_in, used_in = b.used_in, overrun_in = b.overrun_in,
+			leased_in = b.leased_in - $3, limit_out = b.limit_out, used_out = b.used_out, overrun_out = b.overrun_out,
+			leased_out = b.leased_out - $4, changes = b.changes
+		FROM r, b WHERE q.period_id = r.period_id
 			RETURNING r.leased_in, r.leased_out, r.committed_in, r.committed_out, q.changes`
 	var s quota.Stand
 	row := l.s.db.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id)
@@ -162,8 +173,8 @@ func (t *tx) lockLeased(ctx context.Context, replica string) (string, error) {
 
 // Heartbeat says that this replica is alive. The first one takes its name for this life.
 func (l *Leases) Heartbeat(ctx context.Context) (reaped int64, err error) {
-	const join = `INSERT INTO replicas AS r (name, life, version) VALUES ($1, $2, $3)
-		ON CONFLICT (name) DO UPDATE SET life = excluded.life, version = excluded.version, beat = r.beat + 1,
+	const join = `INSERT INTO replicas AS r (name, life, version, grace_ms) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (name) DO UPDATE SET life = excluded.life, version = excluded.version, grace_ms = excluded.grace_ms, beat = r.beat + 1,
 			started_at = now(), seen_at = now(), stopped_at = NULL
 		RETURNING reaped`
 	const beat = `UPDATE replicas SET beat = beat + 1, seen_at = now(), stopped_at = NULL,
@@ -174,7 +185,7 @@ func (l *Leases) Heartbeat(ctx context.Context) (reaped int64, err error) {
 		v = l.vitals()
 	}
 	if !l.joined {
-		err = l.s.db.GetContext(ctx, &reaped, join, l.replica, l.life, v.Version)
+		err = l.s.db.GetContext(ctx, &reaped, join, l.replica, l.life, v.Version, l.grace.Milliseconds())
 		l.joined = err == nil
 	} else {
 		err = l.s.db.GetContext(ctx, &reaped, beat, l.replica, l.life, v.Version, v.Calls,

@@ -1,0 +1,49 @@
+package store
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/quota"
+	"github.com/fila-ia/filaia/internal/tenancy"
+)
+
+// PostgreSQL checks a row's constraints before it notices that somebody has changed the row meanwhile: what is added to the
+// row as it was must not be what is free in the row as it is.
+func TestALeaseThatWaitedForAHandBackIsGranted(t *testing.T) {
+	o := openOffice(t)
+	plan := o.plan("ouro", blocking(1000, 1000))
+	tenant := o.customer("Padaria", plan.ID)
+	_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
+	caller, err := o.CallerByHash(o.ctx, secret.Hash())
+	o.must(err)
+	_, err = o.Leases("replica-1", testGrace, nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 900, Out: 900})
+	o.must(err)
+
+	handBack, err := o.db.Begin()
+	o.must(err)
+	defer handBack.Rollback() //nolint:errcheck // after a commit it does nothing
+	_, err = handBack.Exec(`UPDATE quota_leases SET leased_in = 0, leased_out = 0 WHERE period_id = $1`, caller.PeriodID)
+	o.must(err)
+	_, err = handBack.Exec(`UPDATE quota_buckets SET leased_in = 0, leased_out = 0 WHERE period_id = $1`, caller.PeriodID)
+	o.must(err)
+	type answer struct {
+		quota.Grant
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		g, err := o.Leases("replica-2", testGrace, nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 500, Out: 500})
+		answers <- answer{g, err}
+	}()
+	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	for deadline := time.Now().Add(20 * time.Second); o.count(waiting) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("the lease does not wait")
+		}
+	}
+	o.must(handBack.Commit())
+	if got := <-answers; got.err != nil || got.Granted != (quota.Pair{In: 500, Out: 500}) {
+		t.Fatalf("%+v %v", got.Grant, got.err)
+	}
+}
