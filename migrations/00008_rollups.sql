@@ -34,7 +34,7 @@ CREATE INDEX usage_key_days_period ON usage_key_days (period_id);
 -- usage_fold folds the hours before an instant, and the UTC days that ended before it. Who writes usage_hourly holds the
 -- same lock shared until it commits: what was written before is seen here, and what comes later finds the new mark.
 -- +goose StatementBegin
-CREATE FUNCTION usage_fold(before timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION usage_fold(before timestamptz) RETURNS void LANGUAGE plpgsql SET work_mem = '64MB' AS $$
 DECLARE
     hours_from timestamptz;
     hours_to   timestamptz := date_trunc('hour', before, 'UTC');
@@ -172,7 +172,7 @@ CREATE TRIGGER usage_hourly_deleted AFTER DELETE ON usage_hourly
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION usage_hourly_changed();
 
 -- Replicas of the version before may be writing: creating the triggers has waited for them.
-SELECT usage_fold(now() - interval '5 minutes');
+SELECT usage_fold(now() - interval '5 minutes') WHERE EXISTS (SELECT FROM usage_hourly);
 
 ALTER TABLE usage_tenant_hours ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_tenant ON usage_tenant_hours TO filaia_tenant USING (tenant_id = current_tenant());

@@ -12,8 +12,12 @@ import (
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// latencySample is how many of the newest calls tell the latency: enough for a steady p95, and a bounded read.
-const latencySample = 10_000
+// How many of the newest calls tell the latency: enough for a steady p95, and a bounded read. Those of all tenants lie side
+// by side; those of one lie between others', so that each may be a page of its own.
+const (
+	latencySample    = 10_000
+	ownLatencySample = 2_000
+)
 
 // recentDays is how far back the newest calls are looked for first: then months before are neither planned nor opened.
 const recentDays = 31 * 24 * time.Hour
@@ -29,7 +33,8 @@ func (t *Tenant) Calls(ctx context.Context, before uuid.UUID, limit int) ([]usag
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Call, error) { return r.calls(ctx, before, limit) })
 }
 
-// Latency measures the answered calls among the newest ten thousand of the last month, of one tenant or of all (0).
+// Latency measures the answered calls among the newest of the last month: ten thousand of all tenants (0), or two
+// thousand of one.
 func (s *Store) Latency(ctx context.Context, tenantID int64) (usage.Latency, error) {
 	return s.usage(tenantID).latency(ctx)
 }
@@ -52,7 +57,11 @@ func (r usageReader) latency(ctx context.Context) (usage.Latency, error) {
 		FROM (SELECT status, latency_ms FROM usage_events WHERE ($1::bigint = 0 OR tenant_id = $1) AND created_at >= $2
 			ORDER BY id DESC LIMIT $3) newest
 		WHERE status = 'ok'`
-	if err := sqlx.GetContext(ctx, r.q, &row, query, r.tenantID, r.now.Add(-recentDays), latencySample); err != nil {
+	sample := latencySample
+	if r.tenantID != 0 {
+		sample = ownLatencySample
+	}
+	if err := sqlx.GetContext(ctx, r.q, &row, query, r.tenantID, r.now.Add(-recentDays), sample); err != nil {
 		return usage.Latency{}, fmt.Errorf("read latency of tenant %d: %w", r.tenantID, err)
 	}
 	return usage.Latency{

@@ -95,7 +95,7 @@ func describe(ctx context.Context, db *sql.DB) (sizes []size, settings []string,
 		}
 		sizes = append(sizes, s)
 	}
-	for _, name := range []string{"server_version", "shared_buffers", "work_mem", "effective_cache_size", "random_page_cost", "jit"} {
+	for _, name := range []string{"server_version", "shared_buffers", "work_mem", "effective_cache_size", "random_page_cost", "parallel_setup_cost", "jit"} {
 		var value string
 		if err := db.QueryRowContext(ctx, `SELECT current_setting($1)`, name).Scan(&value); err != nil {
 			return nil, nil, err

@@ -74,7 +74,7 @@ func (r *report) readWarm(ctx context.Context, db *database, w world, runs int) 
 		}
 		slices.Sort(times)
 		f := &r.Figures[i]
-		f.Median, f.P95, f.Max = times[runs/2], times[min(runs-1, runs*95/100)], times[runs-1]
+		f.Median, f.P95, f.Max = times[runs/2], times[(runs*95+99)/100-1], times[runs-1]
 	}
 	return nil
 }

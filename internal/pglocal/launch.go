@@ -13,6 +13,7 @@ func settings(major int, throwaway bool) []string {
 	set := []string{
 		"listen_addresses=", "unix_socket_directories=.", "unix_socket_permissions=0700", "port=" + socketPort,
 		"shared_buffers=64MB", "max_connections=60", "max_wal_size=512MB", "wal_compression=on", "jit=off",
+		"parallel_setup_cost=100000", // a page's read would wait longer for workers to start than for its rows
 		"timezone=UTC", "log_timezone=UTC", "lc_messages=C", "cluster_name=filaia",
 		// What goes wrong in a statement is our program's to log. Here it could only leak texts and grow without bound.
 		"log_min_messages=log", "log_min_error_statement=panic", "log_checkpoints=off",
