@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -289,4 +290,24 @@ func dial(t testing.TB, s *Server) net.Conn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+func TestCloseAnswersNothingThatItCutShort(t *testing.T) {
+	s := start(t, Options{})
+	s.Next(Behaviour{Delay: time.Hour})
+	came := make(chan error, 1)
+	go func() {
+		r, err := send(s, http.MethodPost, "/chat/completions", hello, "Bearer sk-test")
+		if err == nil {
+			err = fmt.Errorf("answered %d %q", r.status, r.body)
+		} else {
+			err = nil
+		}
+		came <- err
+	}()
+	until(t, "the request is there", func() bool { return s.Stats().Requests == 1 })
+	s.Close()
+	if err := <-came; err != nil {
+		t.Error(err)
+	}
 }

@@ -18,6 +18,7 @@ type call struct {
 	behaviour Behaviour
 	count     tallies
 	started   time.Time
+	answered  bool // its head is made
 }
 
 // handle answers one request: counts it, checks its key, applies its behaviour and gives it to its endpoint.
@@ -43,6 +44,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if c.behaviour.Fault == FaultFailed && c.path != "/v1/responses" {
 		c.behaviour.Fault = FaultErrorEvent
 	}
+	defer c.unlessAnswered()
 	if !s.wait(c.behaviour.Delay) {
 		return
 	}
@@ -53,6 +55,17 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		c.answerStatus()
 	default:
 		c.route()
+	}
+}
+
+// unlessAnswered breaks off what Close has cut short: left alone, it would be answered with an empty 200.
+func (c *call) unlessAnswered() {
+	select {
+	case <-c.done:
+		if !c.answered {
+			reset(c.ctx.Conn())
+		}
+	default:
 	}
 }
 
@@ -149,6 +162,7 @@ func (s *Server) authorize(r *Request, at place) *apiError {
 
 // head sets the headers that every answer of OpenAI's carries.
 func (c *call) head(contentType string) {
+	c.answered = true
 	h := &c.ctx.Response.Header
 	h.SetContentType(contentType)
 	h.Set("x-request-id", c.count.entry.ID)
