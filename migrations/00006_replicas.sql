@@ -6,6 +6,7 @@ CREATE TABLE replicas (
     name          text PRIMARY KEY,
     life          uuid NOT NULL,                -- drawn at each start
     beat          bigint NOT NULL DEFAULT 0,    -- grows with every heartbeat
+    grace_ms      bigint NOT NULL DEFAULT 300000 CHECK (grace_ms > 0), -- the silence after which its leases may be taken back, as it believes itself
     reaped        bigint NOT NULL DEFAULT 0,    -- how often its leases were taken back while it was silent
     reaped_at     timestamptz,
     started_at    timestamptz NOT NULL DEFAULT now(),

@@ -39,7 +39,7 @@ func busyShop(t testing.TB) *shop {
 	t.Helper()
 	s := openShop(t, blocking(1000, 1000))
 	ctx := context.Background()
-	leases := s.Leases("replica", nil)
+	leases := s.Leases("replica", testGrace, nil)
 	if _, err := leases.Heartbeat(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestAnAuditIsCleanBesideRunningReplicas(t *testing.T) {
 	for i := range 4 {
 		replicas.Go(func() {
 			name := string(rune('a' + i))
-			leases, c := s.Leases(name, nil), s.UsageCommitter(name, func(Committed) {})
+			leases, c := s.Leases(name, testGrace, nil), s.UsageCommitter(name, func(Committed) {})
 			for n := 0; ; n++ {
 				select {
 				case <-stop:

@@ -165,7 +165,7 @@ func TestARecallReachesTheOtherReplicas(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	deadline := time.After(20 * time.Second)
 	for { // what is asked before anybody listens is not heard
-		if err := s.Leases("needy", nil).Recall(ctx, s.caller.PeriodID); err != nil {
+		if err := s.Leases("needy", testGrace, nil).Recall(ctx, s.caller.PeriodID); err != nil {
 			t.Fatal(err)
 		}
 		select {

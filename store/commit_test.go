@@ -133,7 +133,7 @@ func TestCommitCountsEveryEventOnceHoweverOftenItComes(t *testing.T) {
 func TestCommitDrawsFromTheLeaseThatTheCallsWereHeldOn(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
 	ctx := context.Background()
-	if _, err := s.Leases("replica", nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
+	if _, err := s.Leases("replica", testGrace, nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.committer().CommitUsage(ctx, []usage.Event{s.call(60, 40)}); err != nil {
@@ -149,7 +149,7 @@ func TestCommitDrawsFromTheLeaseThatTheCallsWereHeldOn(t *testing.T) {
 func TestTokensBeyondTheLimitAreOverrunNeverLostAndNeverNegative(t *testing.T) {
 	s := openShop(t, blocking(100, 100))
 	ctx := context.Background()
-	if _, err := s.Leases("replica", nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
+	if _, err := s.Leases("replica", testGrace, nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 100, Out: 100}); err != nil {
 		t.Fatal(err)
 	}
 	var told Committed
@@ -177,7 +177,7 @@ func TestTokensBeyondTheLimitAreOverrunNeverLostAndNeverNegative(t *testing.T) {
 func TestAPlanThatTurnsHardUnderCallsPassesNoLimit(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
 	ctx := context.Background()
-	manager := quota.NewManager(s.Leases("replica", nil), testGrace, discard(), time.Now)
+	manager := quota.NewManager(s.Leases("replica", testGrace, nil), testGrace, discard(), time.Now)
 	hold, err := manager.Reserve(ctx, s.caller.PeriodID, quota.Want{In: 10, Out: 10})
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestAPlanThatTurnsHardUnderCallsPassesNoLimit(t *testing.T) {
 
 func TestAHandBackThatComesAgainChangesNothing(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
-	ctx, leases, id := context.Background(), s.Leases("replica", nil), uuid.New()
+	ctx, leases, id := context.Background(), s.Leases("replica", testGrace, nil), uuid.New()
 	if _, err := leases.Lease(ctx, s.caller.PeriodID, quota.Pair{In: 300, Out: 300}); err != nil {
 		t.Fatal(err)
 	}
@@ -222,14 +222,14 @@ func TestAHandBackThatComesAgainChangesNothing(t *testing.T) {
 
 func TestANeedThatIsNotFreeGetsNothing(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
-	g, err := s.Leases("a", nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 10, Out: 5000})
+	g, err := s.Leases("a", testGrace, nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 10, Out: 5000})
 	if err != nil || g.Granted != (quota.Pair{}) || g.Free != (quota.Pair{In: 1000, Out: 1000}) {
 		t.Fatalf("%+v %v", g, err)
 	}
-	if _, err := s.Leases("a", nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 400, Out: 400}); err != nil {
+	if _, err := s.Leases("a", testGrace, nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 400, Out: 400}); err != nil {
 		t.Fatal(err)
 	}
-	g, err = s.Leases("b", nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 700, Out: 1})
+	g, err = s.Leases("b", testGrace, nil).Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 700, Out: 1})
 	if err != nil || g.Granted != (quota.Pair{}) || g.Others != (quota.Pair{In: 400, Out: 400}) {
 		t.Fatalf("%+v %v", g, err)
 	}
@@ -308,7 +308,7 @@ func TestLimitsHoldOverReplicasCommitsAndDeaths(t *testing.T) {
 
 // live is one life of a replica: it calls, commits some of it, dies, and at its next start commits the rest.
 func (s *shop) live(ctx context.Context, t *testing.T, replica string) {
-	leases := s.Leases(replica, nil)
+	leases := s.Leases(replica, testGrace, nil)
 	var manager = quota.NewManager(leases, testGrace, discard(), time.Now)
 	c := s.UsageCommitter(replica, telling(manager))
 	var spool []usage.Event

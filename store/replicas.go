@@ -34,7 +34,8 @@ type sighting struct {
 	since time.Time
 }
 
-// Reaper makes one; now must be a steady clock, such as time.Now.
+// Reaper makes one; now must be a steady clock, such as time.Now. grace is that of this process: it says how often to
+// look; each replica is given the grace that it counts on itself.
 func (s *Store) Reaper(grace time.Duration, log *slog.Logger, now func() time.Time) *Reaper {
 	return &Reaper{s: s, grace: grace, log: log, now: now, seen: map[string]sighting{}}
 }
@@ -59,17 +60,19 @@ func (r *Reaper) Run(ctx context.Context) error {
 
 // lessee is a replica that has something leased.
 type lessee struct {
-	Name string    `db:"name"`
-	Life uuid.UUID `db:"life"`
-	Beat int64     `db:"beat"`
+	Name    string    `db:"name"`
+	Life    uuid.UUID `db:"life"`
+	Beat    int64     `db:"beat"`
+	GraceMS int64     `db:"grace_ms"` // as it believes itself, whatever this process was told
 }
 
 // Sweep looks once, and reaps whoever has been silent for the whole grace.
 func (r *Reaper) Sweep(ctx context.Context) error {
-	const query = `SELECT l.replica AS name, coalesce(r.life, '00000000-0000-0000-0000-000000000000') AS life, coalesce(r.beat, 0) AS beat
+	const query = `SELECT l.replica AS name, coalesce(r.life, '00000000-0000-0000-0000-000000000000') AS life, coalesce(r.beat, 0) AS beat,
+			coalesce(r.grace_ms, $1) AS grace_ms
 		FROM (SELECT DISTINCT replica FROM quota_leases WHERE leased_in > 0 OR leased_out > 0) l LEFT JOIN replicas r ON r.name = l.replica`
 	var list []lessee
-	if err := r.s.db.SelectContext(ctx, &list, query); err != nil {
+	if err := r.s.db.SelectContext(ctx, &list, query, r.grace.Milliseconds()); err != nil {
 		clear(r.seen) // while the database is away nobody can be heard
 		return fmt.Errorf("list replicas with leases: %w", err)
 	}
@@ -87,7 +90,7 @@ func (r *Reaper) Sweep(ctx context.Context) error {
 			s = sighting{life: one.Life, beat: one.Beat, since: now}
 		}
 		r.seen[one.Name] = s
-		if now.Sub(s.since) < r.grace {
+		if now.Sub(s.since) < time.Duration(one.GraceMS)*time.Millisecond {
 			continue
 		}
 		in, out, err := r.s.reap(ctx, one)

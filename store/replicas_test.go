@@ -30,7 +30,7 @@ func (c *steady) sweep(t *testing.T, r *Reaper, d time.Duration) {
 // lease has a replica join and lease 250 tokens of each kind.
 func (s *shop) lease(t *testing.T, replica string) *Leases {
 	t.Helper()
-	l := s.Leases(replica, nil)
+	l := s.Leases(replica, time.Minute, nil)
 	s.beat(t, l)
 	if _, err := l.Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 250, Out: 250}); err != nil {
 		t.Fatal(err)
@@ -70,6 +70,21 @@ func TestOnlyTheLeasesOfSilentReplicasAreReaped(t *testing.T) {
 		t.Fatal(stands, err)
 	}
 	s.audit(t)
+}
+
+func TestEachReplicaIsGivenTheGraceThatItCountsOn(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	s.lease(t, "a minute")
+	clock := &steady{time.Now()}
+	r := s.Reaper(10*time.Second, discard(), clock.now)
+	clock.sweep(t, r, 50*time.Second)
+	if b := s.bucket(t); b.LeasedIn != 250 {
+		t.Fatal("reaped by the grace of another process")
+	}
+	clock.sweep(t, r, 20*time.Second)
+	if b := s.bucket(t); b.LeasedIn != 0 {
+		t.Fatal("a silent replica was not reaped")
+	}
 }
 
 func TestAReaperThatHeardNothingForLongBeginsAnew(t *testing.T) {
@@ -149,7 +164,7 @@ func TestWhatAReapedReplicaReportsLaterIsCountedAndIsOverrunOnlyWhereItDoesNotFi
 	if _, _, err := s.reap(ctx, seen); err != nil {
 		t.Fatal(err)
 	}
-	if g, err := s.Leases("other", nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 900, Out: 100}); err != nil || g.Granted.In != 900 {
+	if g, err := s.Leases("other", testGrace, nil).Lease(ctx, s.caller.PeriodID, quota.Pair{In: 900, Out: 100}); err != nil || g.Granted.In != 900 {
 		t.Fatal(g, err)
 	}
 	var told Committed
@@ -172,7 +187,7 @@ func TestWhatAReapedReplicaReportsLaterIsCountedAndIsOverrunOnlyWhereItDoesNotFi
 func TestAReplicasNameBelongsToItsNewestLife(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
 	old := s.lease(t, "twin")
-	young := s.Leases("twin", func() usage.Vitals { return usage.Vitals{Version: "2", SpoolEvents: 7, SpoolAge: time.Minute} })
+	young := s.Leases("twin", testGrace, func() usage.Vitals { return usage.Vitals{Version: "2", SpoolEvents: 7, SpoolAge: time.Minute} })
 	s.beat(t, young)
 	if _, err := old.Heartbeat(context.Background()); !errors.Is(err, quota.ErrSuperseded) {
 		t.Fatal(err)
@@ -198,7 +213,7 @@ func TestReplicasThatAreGoneAreForgottenOnceTheyOweNothing(t *testing.T) {
 	s := openShop(t, blocking(1000, 1000))
 	ctx := context.Background()
 	l := s.lease(t, "gone")
-	s.beat(t, s.Leases("here", nil))
+	s.beat(t, s.Leases("here", testGrace, nil))
 	if _, err := s.db.Exec(`UPDATE replicas SET seen_at = now() - interval '30 days' WHERE name = 'gone'`); err != nil {
 		t.Fatal(err)
 	}

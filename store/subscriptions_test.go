@@ -82,7 +82,7 @@ func TestTokensUnderLeaseCountAsUsedWhenAPlanChanges(t *testing.T) {
 	_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
 	caller, err := o.CallerByHash(o.ctx, secret.Hash())
 	o.must(err)
-	_, err = o.Leases("replica-1", nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 900})
+	_, err = o.Leases("replica-1", testGrace, nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 900})
 	o.must(err)
 	o.use(tenant, 200, 0)
 	change, err := o.PreviewPlanChange(o.ctx, tenant.ID, hard.ID)
@@ -141,7 +141,7 @@ func TestAPlanChangeUnderLeasesNeverBreaksTheLimit(t *testing.T) {
 				return err
 			}
 			for range 10 {
-				if _, err := o.Leases("replica-1", nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 500, Out: 500}); err != nil {
+				if _, err := o.Leases("replica-1", testGrace, nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 500, Out: 500}); err != nil {
 					return err
 				}
 			}

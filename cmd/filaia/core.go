@@ -56,7 +56,7 @@ func openCore(ctx context.Context, cfg config.Config, db *database, log *slog.Lo
 		replica: replica, stale: make(chan struct{}, 1), store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),
 		refusals: gateway.NewRefusalBook(refusalStore{db.Store, db.Store.Portal()}, log), log: log,
 	}
-	c.leases = db.Leases(replica, c.vitals)
+	c.leases = db.Leases(replica, cfg.LeaseGrace, c.vitals)
 	c.quota = quota.NewManager(c.leases, cfg.LeaseGrace, log, time.Now)
 	if c.ledger, err = openSpool(cfg, db.UsageCommitter(replica, c.committed), log); err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func newSite(t *testing.T, terms tenancy.Terms, o openaitest.Options) *site {
 	s.provider, err = openaitest.New(o)
 	s.must(err)
 	t.Cleanup(s.provider.Close)
-	manager := quota.NewManager(s.store.Leases("test", nil), 5*time.Minute, log, time.Now)
+	manager := quota.NewManager(s.store.Leases("test", 5*time.Minute, nil), 5*time.Minute, log, time.Now)
 	s.ledger, err = ledger.Open(t.TempDir(), ledger.Options{Sink: s.store.UsageCommitter("test", func(c store.Committed) { manager.Committed(c.PeriodID, c.Lease) }), Log: log})
 	s.must(err)
 	_, err = s.ledger.Recover(context.Background())
