@@ -261,6 +261,21 @@ func TestEveryPromiseIsKeptThroughAnyNumberOfLives(t *testing.T) {
 					m.want[e.ID] = e
 				}
 			},
+			"go on for a while": func(t *rapid.T) { // so that what is under way is carried along
+				for range rapid.IntRange(10, 40).Draw(t, "calls") {
+					n++
+					e := *call(n)
+					if m.l.Begin(opening(&e)) != nil {
+						break
+					}
+					m.begun[e.ID] = e
+					if m.l.Finish(&e) == nil {
+						delete(m.begun, e.ID)
+						m.want[e.ID] = e
+					}
+					commit(t)
+				}
+			},
 			"answer from the cache": func(*rapid.T) {
 				n++
 				if e := answered(n); m.l.Finish(e) == nil {
