@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type auditor struct {
 
 	customers  map[int64]*customer
 	callOf     map[int]*call     // by the number of its marker
+	reached    map[int]bool      // whether the provider's journal has it, by the same
 	entryOf    map[string]*entry // by the provider's id
 	eventOf    map[*call]*event
 	ofEvent    map[*event]*call
@@ -52,16 +54,21 @@ func (s *soak) audit(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
+	if err := s.load.write(filepath.Join(s.dir, "calls.jsonl")); err != nil {
+		return err
+	}
 	newAuditor(s, r, entries, books).check()
 	return s.ownAudit(ctx, r)
 }
 
 func newAuditor(s *soak, r *report, entries []entry, books *books) *auditor {
-	a := &auditor{s: s, r: r, calls: s.load.calls, books: books, customers: map[int64]*customer{}, callOf: map[int]*call{}, entryOf: map[string]*entry{},
+	a := &auditor{s: s, r: r, calls: s.load.calls, books: books, customers: map[int64]*customer{}, callOf: map[int]*call{}, entryOf: map[string]*entry{}, reached: map[int]bool{},
 		eventOf: map[*call]*event{}, ofEvent: map[*event]*call{}, ofProvider: map[string]*event{}, sums: map[int64]*sums{}}
 	for i := range entries {
 		a.entries = append(a.entries, &entries[i])
 		a.entryOf[entries[i].ID] = &entries[i]
+		m, _ := parseMarker(entries[i].User)
+		a.reached[m.call] = true
 	}
 	for _, cu := range s.load.customers {
 		a.customers[cu.id], a.sums[cu.id] = cu, &sums{}
@@ -175,13 +182,10 @@ func (a *auditor) match() {
 	}
 	a.r.none("events are recorded once, and no answer of the provider twice", fmt.Sprint(len(a.books.events)), twice)
 	a.r.none("events with the provider's answer of their own call", fmt.Sprint(len(a.ofProvider)), confused)
+	open = a.matchByTime(open, true)
 	var strangers []string
-	for _, e := range open {
-		if c := a.callAt(e); c != nil {
-			a.pair(c, e)
-		} else {
-			strangers = append(strangers, e.String())
-		}
+	for _, e := range a.matchByTime(open, false) {
+		strangers = append(strangers, e.String())
 	}
 	a.r.none("events of calls that a client made", fmt.Sprint(len(a.books.events)), strangers)
 }
@@ -194,22 +198,39 @@ var endpoints = strings.NewReplacer("chat/completions", "chat.completions")
 // slack is how far two processes' clocks on one machine, read at different moments of one call, may lie apart.
 const slack = 50 * time.Millisecond
 
-// callAt is a call without an answer's head that an event may be the record of. Of several it is the one that ended
-// first, which leaves the most to the others.
-func (a *auditor) callAt(e *event) (found *call) {
+// matchByTime gives events to calls that saw no answer's head, the closest pairs first, and returns those that are left.
+// Calls that reached the provider come before those that may never have reached a replica.
+func (a *auditor) matchByTime(events []*event, reached bool) (left []*event) {
+	type pair struct {
+		c     *call
+		e     *event
+		apart time.Duration
+	}
+	var pairs []pair
 	for _, c := range a.calls {
-		if c.began.After(e.created.Add(slack)) {
-			break
-		}
-		if c.end != broken || c.id != "" || a.eventOf[c] != nil || c.customer.id != e.tenant || c.key.id != e.key ||
-			endpoints.Replace(c.request.endpoint) != e.endpoint || c.ended.Before(e.created.Add(-slack)) {
+		if c.end != broken || c.id != "" || a.eventOf[c] != nil || a.reached[c.call] != reached {
 			continue
 		}
-		if found == nil || c.ended.Before(found.ended) {
-			found = c
+		for _, e := range events {
+			apart := e.created.Sub(c.began).Abs()
+			if c.customer.id == e.tenant && c.key.id == e.key && endpoints.Replace(c.request.endpoint) == e.endpoint &&
+				!e.created.Before(c.began.Add(-slack)) && !e.created.After(c.ended.Add(slack)) {
+				pairs = append(pairs, pair{c, e, apart})
+			}
 		}
 	}
-	return found
+	slices.SortFunc(pairs, func(x, y pair) int { return cmp.Compare(x.apart, y.apart) })
+	for _, p := range pairs {
+		if a.eventOf[p.c] == nil && a.ofEvent[p.e] == nil {
+			a.pair(p.c, p.e)
+		}
+	}
+	for _, e := range events {
+		if a.ofEvent[e] == nil {
+			left = append(left, e)
+		}
+	}
+	return left
 }
 
 // ownAudit lets the product check its books itself, where it can.

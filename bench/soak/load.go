@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 )
@@ -61,4 +65,31 @@ func (l *load) caller(ctx context.Context, cu *customer, number int, pause time.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls = append(l.calls, calls...)
+}
+
+// write keeps what clients saw, a line of JSON each, for whoever looks into a run.
+func (l *load) write(path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	out := bufio.NewWriter(file)
+	to := json.NewEncoder(out)
+	for _, c := range l.calls {
+		failed := ""
+		if c.err != nil {
+			failed = c.err.Error()
+		}
+		err = errors.Join(err, to.Encode(struct {
+			Marker, Endpoint, End, Code, ID, Cache, Error string
+			Tenant, Key                                   int64
+			Replica, Status                               int
+			Began, Ended                                  time.Time
+			Stream, Told                                  bool
+			Usage                                         tokens
+		}{c.marker.String(), c.request.endpoint, c.end.String(), c.code, c.id, c.cache, failed, c.customer.id, c.key.id, c.replica, c.status,
+			c.began, c.ended, c.request.stream, c.told, c.usage}))
+	}
+	return errors.Join(err, out.Flush())
 }
