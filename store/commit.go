@@ -20,6 +20,7 @@ type UsageCommitter struct {
 	replica   string
 	committed func(Committed)
 	prepared  *prepared
+	judgement judgement
 }
 
 // Committed is what one commit did in one period.
@@ -39,6 +40,7 @@ func (c *UsageCommitter) CommitUsage(ctx context.Context, events []usage.Event) 
 	if len(events) == 0 {
 		return nil
 	}
+	events = tamed(events)
 	accounts, err := c.commit(ctx, events)
 	if errors.Is(err, errDuplicates) {
 		accounts, err = c.replay(ctx, events)
@@ -63,15 +65,38 @@ func (c *UsageCommitter) replay(ctx context.Context, events []usage.Event) (map[
 	return c.commit(ctx, fresh)
 }
 
-// commit is one attempt, of events that are all new. The accounts are as they stand after it.
-func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) (accounts map[int64]*account, err error) {
-	events = tamed(events)
+// commit adds events that are all new. The accounts are as they stand after it.
+func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) (map[int64]*account, error) {
+	accounts, err := c.attempt(ctx, events, c.judge(events))
+	if errors.Is(err, errMisjudged) {
+		accounts, err = c.attempt(ctx, events, nil)
+	}
+	if err == nil {
+		c.learn(accounts)
+	}
+	return accounts, err
+}
+
+// attempt adds the events with what they are judged to be charged, before it locks anything that other replicas wait
+// for; or, where nothing is judged, with what they are charged. The order of locks is the same for all replicas: buckets,
+// leases, hours, minutes, responses, keys, each by its id.
+func (c *UsageCommitter) attempt(ctx context.Context, events []usage.Event, judged []int64) (accounts map[int64]*account, err error) {
 	err = c.s.inCommit(ctx, c.prepared, func(t *tx) (err error) {
+		if judged != nil {
+			if err := t.insertEvents(ctx, events, judged); err != nil {
+				return err
+			}
+		}
 		if accounts, err = c.lockAccounts(ctx, t, events); err != nil {
 			return err
 		}
 		charges := charge(events, accounts)
-		if err := t.insertEvents(ctx, events, charges); err != nil {
+		if judged == nil {
+			err = t.insertEvents(ctx, events, charges)
+		} else if !slices.Equal(judged, charges) {
+			err = errMisjudged
+		}
+		if err != nil {
 			return err
 		}
 		if err := t.addRollups(ctx, events, charges); err != nil {
@@ -133,16 +158,15 @@ func (t *tx) touch(ctx context.Context, events []usage.Event) error {
 		keys = append(keys, used{key, at})
 	}
 	slices.SortFunc(keys, func(a, b used) int { return int(a.key - b.key) })
-	const update = `UPDATE api_keys k SET last_used_at = timestamptz 'epoch' + u.at * interval '1 microsecond'
-		FROM unnest($1::bigint[], $2::bigint[]) AS u (id, at)
-		WHERE k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at < timestamptz 'epoch' + (u.at - 60000000) * interval '1 microsecond')`
+	const update = `WITH noted AS (
+			UPDATE api_keys k SET last_used_at = timestamptz 'epoch' + u.at * interval '1 microsecond'
+			FROM unnest($1::bigint[], $2::bigint[]) AS u (id, at)
+			WHERE k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at < timestamptz 'epoch' + (u.at - 60000000) * interval '1 microsecond')
+		) SELECT pg_notify('filaia_usage', '')`
 	_, err := t.ExecContext(ctx, update,
 		ints(keys, func(u *used) int64 { return u.key }), ints(keys, func(u *used) int64 { return u.at.UnixMicro() }))
 	if err != nil {
 		return fmt.Errorf("note use of keys: %w", err)
-	}
-	if _, err := t.ExecContext(ctx, `SELECT pg_notify('filaia_usage', '')`); err != nil {
-		return fmt.Errorf("tell of usage: %w", err)
 	}
 	return nil
 }

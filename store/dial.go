@@ -28,6 +28,7 @@ const (
 type connector struct {
 	config  pq.Config
 	silence time.Duration // 0: for ever, as long as the context lasts
+	setup   string        // a statement for each new connection; may be empty
 }
 
 var errNoConnection = errors.New("PostgreSQL did not answer within " + connectLimit.String())
@@ -54,7 +55,33 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	d.establish()
-	return conn, nil
+	l := &link{conn.(queries), d}
+	if c.setup != "" {
+		if _, err := l.ExecContext(ctx, c.setup, nil); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("set up a connection: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// queries is what database/sql uses of a connection of lib/pq.
+type queries interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+	driver.NamedValueChecker
+}
+
+// link is a connection that can be ended while a call is on it.
+type link struct {
+	queries
+	dialer *dialer
 }
 
 // Driver is for database/sql.

@@ -18,7 +18,8 @@ import (
 // Store reads and writes the database. It is safe for concurrent use.
 type Store struct {
 	db      *sqlx.DB
-	patient *sql.DB // waits for long statements
+	patient *sql.DB  // waits for long statements
+	commits *sqlx.DB // of usage, which never stand in line behind pages and calls
 	now     func() time.Time
 }
 
@@ -43,12 +44,17 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	s := New(db, time.Now)
 	s.patient = sql.OpenDB(&connector{config: config})
 	s.patient.SetMaxIdleConns(-1) // seldom used
+	// Its statements differ only in how many rows they bring: planning them for that is work for nothing.
+	const planOnce = `SET plan_cache_mode = force_generic_plan`
+	s.commits = sqlx.NewDb(sql.OpenDB(&connector{config: config, silence: silenceLimit, setup: planOnce}), "postgres")
+	s.commits.SetMaxIdleConns(1)
 	return s, nil
 }
 
 // New wraps an open database. now is frozen once per transaction, so that a transaction has one time.
 func New(db *sql.DB, now func() time.Time) *Store {
-	return &Store{db: sqlx.NewDb(db, "postgres"), patient: db, now: now}
+	x := sqlx.NewDb(db, "postgres")
+	return &Store{db: x, patient: db, commits: x, now: now}
 }
 
 // DB gives a pool to what runs its own SQL, such as migrations, whose statements may take as long as their context lets them.
@@ -58,4 +64,4 @@ func (s *Store) DB() *sql.DB { return s.patient }
 func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // Close releases the connections.
-func (s *Store) Close() error { return errors.Join(s.db.Close(), s.patient.Close()) }
+func (s *Store) Close() error { return errors.Join(s.db.Close(), s.patient.Close(), s.commits.Close()) }

@@ -13,6 +13,9 @@ import (
 type tx struct {
 	*sqlx.Tx
 	now time.Time
+
+	conn     *sqlx.Conn // of a commit of usage, which has one to itself
+	prepared *prepared  // what need not be parsed and planned again; nil: nothing
 }
 
 // inTx runs fn in a transaction: committed when fn returns nil, rolled back otherwise. No HTTP, no SMTP inside.
