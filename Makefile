@@ -6,7 +6,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SDK := cmd/filaia/testdata/sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults bench build lint generate need-go need-postgres need-redis need-tests
+.PHONY: help run demo test faults bench soak build lint generate need-go need-postgres need-redis need-tests
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ faults: need-go need-postgres ## print what clients see and what is recorded whe
 
 bench: need-postgres need-redis build ## measure, each figure against a baseline in the same run
 	$(GO) run ./bench
+
+SEED ?= 1
+MINUTES ?= 10
+REPLICAS ?= 3
+soak: need-go need-postgres need-redis ## kill replicas, PostgreSQL and Redis under load, then check every token (SEED=1 MINUTES=10 REPLICAS=3)
+	$(GO) run ./bench/soak -seed $(SEED) -minutes $(MINUTES) -replicas $(REPLICAS)
 
 lint: need-go ## vet, staticcheck, generated code up to date
 	$(GO) vet ./...
