@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/usage"
@@ -34,8 +36,14 @@ type snapshot interface {
 // part is one piece of a page: an event of this name with this text.
 type part struct{ name, text string }
 
-// Run keeps open pages up to date until ctx ends; the streams then end too.
-func (p *Panel) Run(ctx context.Context) error { return p.hub.run(ctx) }
+// Run keeps open pages up to date until ctx ends; the streams then end too. It also carries out the audits that people
+// ask for.
+func (p *Panel) Run(ctx context.Context) error {
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.Go(func() error { return p.hub.run(ctx) })
+	workers.Go(func() error { return p.audits.run(ctx) })
+	return workers.Wait()
+}
 
 // Notify tells that something was used. It never blocks and may be called at any rate.
 func (p *Panel) Notify() { p.hub.notify() }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,6 +22,9 @@ type Operations interface {
 	// Providers tells how the breakers of each provider stand, by the provider's id.
 	Providers() map[int64]breaker.Snapshot
 	Limiter() LimiterState
+	Self() SelfState
+	// Audit compares the books and keeps what was found. It may take minutes.
+	Audit(ctx context.Context) error
 	Cache() CacheState
 	// Simulating tells whether the built-in simulator answers for a provider.
 	Simulating() bool
@@ -49,6 +53,8 @@ type nothingRuns struct{}
 
 func (nothingRuns) Providers() map[int64]breaker.Snapshot   { return nil }
 func (nothingRuns) Limiter() LimiterState                   { return LimiterState{} }
+func (nothingRuns) Self() SelfState                         { return SelfState{} }
+func (nothingRuns) Audit(context.Context) error             { return errors.New("no gateway runs here") }
 func (nothingRuns) Cache() CacheState                       { return CacheState{Off: true} }
 func (nothingRuns) Simulating() bool                        { return true }
 func (nothingRuns) PurgeCache(context.Context, int64) error { return nil }
@@ -85,6 +91,16 @@ func (p *Panel) showOperations(c *fiber.Ctx) error {
 	}
 	m := operations.PageModel{
 		Frame: p.frame(c, v.Say.T("operations.title"), "operations"), MayEdit: v.User.Role.MayEdit(), Now: p.Now(), Changes: breakerChanges(changes, changesShown),
+	}
+	if m.Servers, err = p.servers(ctx); err != nil {
+		return err
+	}
+	audits, err := p.Books.LatestAudits(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if len(audits) > 0 {
+		m.Audit = audit(audits[0])
 	}
 	limiter, cache := p.Operations.Limiter(), p.Operations.Cache()
 	m.Limiter = operations.Limiter{Shared: limiter.Shared, Away: limiter.Away}

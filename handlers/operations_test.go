@@ -40,6 +40,8 @@ type running struct {
 	limiter   LimiterState
 	cache     CacheState
 	purged    []int64
+	self      SelfState
+	audit     func(context.Context) error
 	fails     bool
 }
 
@@ -47,7 +49,9 @@ func (r *running) Providers() map[int64]breaker.Snapshot { return r.providers }
 func (r *running) Limiter() LimiterState                 { return r.limiter }
 func (r *running) Cache() CacheState                     { return r.cache }
 
-func (r *running) Simulating() bool { return true }
+func (r *running) Self() SelfState                 { return r.self }
+func (r *running) Audit(ctx context.Context) error { return r.audit(ctx) }
+func (r *running) Simulating() bool                { return true }
 
 func (r *running) PurgeCache(_ context.Context, tenantID int64) error {
 	if r.fails {

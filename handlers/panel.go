@@ -46,6 +46,8 @@ type Deps struct {
 	Credentials *secret.Box // seals what providers are called with
 	Reach       Reach       // where providers are
 	Operations  Operations  // what runs in this process; nil: nothing does
+	Replicas    ReplicaStore
+	Books       BookStore
 }
 
 // Panel is the browser side. It is safe for concurrent use.
@@ -54,6 +56,7 @@ type Panel struct {
 	sessions *sessionCookies
 	csrfKey  []byte
 	hub      *liveHub
+	audits   *auditor
 }
 
 // New makes the browser side; Register puts its routes on an app.
@@ -65,6 +68,7 @@ func New(d Deps) *Panel {
 		d.Operations = nothingRuns{}
 	}
 	p := &Panel{Deps: d, csrfKey: d.derive("csrf"), hub: newLiveHub(d.Log, d.Now)}
+	p.audits = newAuditor(d.Operations.Audit, d.Now, d.Log)
 	p.sessions = newSessionCookies(d.derive("session"), d.Sessions, p.secure())
 	return p
 }

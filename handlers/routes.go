@@ -35,6 +35,7 @@ func (p *Panel) Register(app *fiber.App) {
 	p.providers(team)
 	p.models(team)
 	p.operations(team)
+	p.books(team)
 	p.cache(team)
 	p.users(team)
 }

@@ -78,8 +78,7 @@ func (s *Store) DueMonths(ctx context.Context) ([]usage.DueMonth, error) {
 			WHERE i.inhparent = 'usage_events'::regclass AND c.relname ~ '^usage_events_[0-9]{4}_[0-9]{2}$') m
 		WHERE m.start <= $2 ORDER BY m.start`
 	now := s.now().UTC()
-	newest := month(now).AddDate(0, -r.Months-1, 0) // it ended as many months ago, at the least
-	if err := s.db.SelectContext(ctx, &rows, query, now, newest); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, query, now, r.Newest(now)); err != nil {
 		return nil, fmt.Errorf("list months to put aside: %w", err)
 	}
 	due := make([]usage.DueMonth, len(rows))

@@ -7,10 +7,14 @@ import (
 	"github.com/fila-ia/filaia/handlers"
 	"github.com/fila-ia/filaia/internal/breaker"
 	"github.com/fila-ia/filaia/internal/ratelimit"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
 // operations shows the panel how the gateway of this process stands.
-type operations struct{ core *core }
+type operations struct {
+	core  *core
+	grace time.Duration // how long a replica may be silent
+}
 
 // Providers tells how the breakers of each provider stand.
 func (o operations) Providers() map[int64]breaker.Snapshot {
@@ -19,6 +23,27 @@ func (o operations) Providers() map[int64]breaker.Snapshot {
 		snapshots[house.Provider.ID] = house.Guard.Snapshot()
 	}
 	return snapshots
+}
+
+// Self tells how this process stands, as its next heartbeat will tell the others.
+func (o operations) Self() handlers.SelfState {
+	s := o.core.ledger.Stats()
+	return handlers.SelfState{Name: o.core.replica, Vitals: o.core.vitals(), Refusing: s.Refusing, SyncFailing: s.SyncFailing, Stalled: s.Stalled}
+}
+
+// Audit compares the books of what is usually audited, and keeps what was found.
+func (o operations) Audit(ctx context.Context) error {
+	scope := usage.RecentScope(time.Now())
+	scope.Grace = o.grace
+	a, err := o.core.store.RunAudit(ctx, scope)
+	if err != nil {
+		return err
+	}
+	if err := o.core.store.SaveAudit(ctx, a); err != nil {
+		return err
+	}
+	o.core.audited(*a)
+	return nil
 }
 
 // Limiter tells where limits are counted.

@@ -40,7 +40,7 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		Sessions: db.Store, SignIns: db.Store, Setup: db.Store, Accounts: db.Store, Users: db.Store, Plans: db.Store, Tenants: db.Store, Keys: db.Store,
 		Dashboard: db.Store, Portal: db.Store.Portal(),
 		Providers: db.Store, Models: db.Store, Rates: db.Store, Breakers: db.Store, CacheRules: db.Store,
-		Credentials: c.houses.box, Reach: c.houses.reach, Operations: operations{c},
+		Credentials: c.houses.box, Reach: c.houses.reach, Operations: operations{c, cfg.LeaseGrace}, Replicas: db.Store, Books: db.Store,
 	})
 	api := v1.New(c.gate, cfg.PublicURL, log)
 	app := fiber.New(fiber.Config{

@@ -25,6 +25,15 @@ func (r Retention) Validate() error {
 	return f.Err()
 }
 
+// Newest is the newest month (its first instant, UTC) whose single calls go at an instant; for ever it is zero.
+func (r Retention) Newest(now time.Time) time.Time {
+	if r.Months == 0 {
+		return time.Time{}
+	}
+	year, month, _ := now.UTC().Date()
+	return time.Date(year, month-time.Month(r.Months)-1, 1, 0, 0, 0, 0, time.UTC) // it ended as many months ago, at the least
+}
+
 // DueMonth is a month whose single calls are to be put aside.
 type DueMonth struct {
 	Name  string // of its table

@@ -25,7 +25,7 @@
   }
 
   // What tells a link or a button from the others.
-  function mark(element) { return element.getAttribute("href") || element.getAttribute("popovertarget"); }
+  function mark(element) { return element.getAttribute("href") || element.getAttribute("popovertarget") || element.id; }
 
   // Text that someone is selecting stays until the next event; the link or menu button that has the focus keeps it.
   function replace(part, html) {

@@ -1,5 +1,5 @@
-// Package operations draws how the gateway stands at this moment: the breakers of every provider, what changed lately,
-// the rate limiter and the cache.
+// Package operations draws how the gateway stands at this moment: its servers, the breakers of every provider, what
+// changed lately, the rate limiter and the cache; and whether its books agree.
 package operations
 
 import (
@@ -16,10 +16,12 @@ type PageModel struct {
 	Frame   layout.Model
 	MayEdit bool
 	Now     time.Time
+	Servers []Server
 	Houses  []House
 	Changes []Change
 	Limiter Limiter
 	Cache   Cache
+	Audit   Audit // the newest
 }
 
 // House is a provider with its breakers.
@@ -325,9 +327,15 @@ func (m PageModel) active() int {
 	return n
 }
 
-func (m PageModel) underWay() (calls, waiting int) {
+// underWay counts the calls of all servers, and those that wait in this one for a place at their provider.
+func (m PageModel) underWay() (calls int64, waiting int) {
 	for _, h := range m.Houses {
-		calls, waiting = calls+h.Parallel, waiting+h.Waiting
+		waiting += h.Waiting
+	}
+	for _, s := range m.Servers {
+		if s.state() != serverStopped {
+			calls += s.Calls
+		}
 	}
 	return calls, waiting
 }
