@@ -46,14 +46,19 @@ func auditRun(ctx context.Context, w world, args []string) error {
 		if err := printAudit(w, f, a, cfg.TimeZone); err != nil {
 			return err
 		}
-		switch a.Differences {
-		case 0:
-			return nil
-		case 1:
-			return errors.New("audit: 1 difference")
+		if a.Differences > 0 {
+			return fmt.Errorf("audit: %s", many(a.Differences, "difference"))
 		}
-		return fmt.Errorf("audit: %d differences", a.Differences)
+		return nil
 	})
+}
+
+// many says how many of something there are.
+func many(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 func auditScope(all bool, since string, period int64) (scope usage.AuditScope, err error) {
@@ -103,7 +108,7 @@ func withBooks(ctx context.Context, w world, fn func(context.Context, config.Con
 		return err
 	}
 	if missing > 0 {
-		return fmt.Errorf("the database lacks %d migrations and was left as it is; run filaia migrate up first", missing)
+		return fmt.Errorf("the database lacks %s and was left as it is; run filaia migrate up first", many(missing, "migration"))
 	}
 	return fn(tenancy.WithActor(ctx, tenancy.Actor{Label: "command line"}), cfg, db.Store)
 }
@@ -157,7 +162,7 @@ func printAudit(w world, f *flags, a *usage.Audit, zone *time.Location) error {
 	for _, n := range a.Notes {
 		fmt.Fprintln(w.stdout, noteInWords(n, zone))
 	}
-	fmt.Fprintf(w.stdout, "%d periods compared in %s.\n", a.Periods, a.Took.Round(time.Millisecond))
+	fmt.Fprintf(w.stdout, "%s compared in %s.\n", many(a.Periods, "period"), a.Took.Round(time.Millisecond))
 	return nil
 }
 
