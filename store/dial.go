@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,6 +31,29 @@ type connector struct {
 	config  pq.Config
 	silence time.Duration // 0: for ever, as long as the context lasts
 	setup   string        // a statement for each new connection; may be empty
+}
+
+// several completes the address of a database on several hosts, of which one is the primary. What it does not say itself is
+// that only the primary will do, since a standby writes nothing, and that no host that stands still may use up connectLimit alone.
+func several(dsn string) string {
+	config, err := pq.NewConfig(dsn)
+	if err != nil || len(config.Multi) == 0 {
+		return dsn
+	}
+	u, err := url.Parse(dsn)
+	if err != nil || u.Scheme == "" {
+		return dsn
+	}
+	query := u.Query()
+	if config.TargetSessionAttrs == "" {
+		query.Set("target_session_attrs", string(pq.TargetSessionAttrsReadWrite))
+	}
+	if config.ConnectTimeout == 0 {
+		each := connectLimit / time.Duration(len(config.Multi)+1)
+		query.Set("connect_timeout", strconv.Itoa(max(int(each.Seconds()), 1)))
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 var errNoConnection = errors.New("PostgreSQL did not answer within " + connectLimit.String())

@@ -28,7 +28,7 @@ func Listen(ctx context.Context, dsn string, changes Changes, log *slog.Logger) 
 
 func listen(ctx context.Context, dsn string, silence time.Duration, changes Changes, log *slog.Logger) error {
 	d := &dialer{silence: silence}
-	listener := pq.NewDialListener(d, dsn, 50*time.Millisecond, 5*time.Second, func(event pq.ListenerEventType, err error) {
+	listener := pq.NewDialListener(d, several(dsn), 50*time.Millisecond, 5*time.Second, func(event pq.ListenerEventType, err error) {
 		switch event {
 		case pq.ListenerEventDisconnected:
 			log.Warn("change notifications lost; trying again", "error", err)

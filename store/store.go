@@ -29,7 +29,7 @@ const MaxConnections = 16
 // Open connects to the database at a lib/pq DSN and checks that it answers. A call on the Store ends with its context, and
 // with an error when PostgreSQL says nothing for silenceLimit.
 func Open(ctx context.Context, dsn string) (*Store, error) {
-	config, err := pq.NewConfig(dsn)
+	config, err := pq.NewConfig(several(dsn))
 	if err != nil {
 		return nil, fmt.Errorf("database address: %w", err)
 	}

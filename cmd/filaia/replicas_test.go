@@ -45,6 +45,7 @@ func fleetOn(t *testing.T, databaseURL string, replicas int, providerURL string,
 		i.env = append(i.env, env...)
 		f.replicas = append(f.replicas, i.serve())
 	}
+	t.Cleanup(client.CloseIdleConnections) // a server that stops waits for connections on which nothing was asked yet
 	return f
 }
 
@@ -277,4 +278,14 @@ func (c *crowd) recorded(tenant int64) (beside int) {
 		}
 	}
 	return len(found) - len(c.answered)
+}
+
+// ready tells whether a replica reaches its database.
+func (s *server) ready() bool {
+	res, err := http.Get(s.url() + "/readyz")
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
 }
