@@ -37,10 +37,11 @@ const utcDay = 24 * time.Hour
 // source is a table of sums by time.
 type source struct{ table, at string }
 
-// stretch is a part of a span that is read from one table.
+// stretch is a part of a span that is read from one table, or what is too much in another part and taken away.
 type stretch struct {
 	source
 	usage.Period
+	minus bool
 }
 
 // foldedUntil tells up to where hours are folded. An older mark than the newest is as good: what was folded since is
@@ -56,24 +57,31 @@ func foldedUntil(ctx context.Context, q sqlx.QueryerContext) (time.Time, error) 
 // byHours splits a span into what is folded, from hours, and what is not yet.
 func byHours(span usage.Period, folded time.Time, hours source) []stretch {
 	return kept(
-		stretch{hours, usage.Period{Start: span.Start, End: minTime(span.End, folded)}},
-		stretch{hourlyRows, usage.Period{Start: maxTime(span.Start, folded), End: span.End}},
+		stretch{source: hours, Period: usage.Period{Start: span.Start, End: minTime(span.End, folded)}},
+		stretch{source: hourlyRows, Period: usage.Period{Start: maxTime(span.Start, folded), End: span.End}},
 	)
 }
 
 // byDays splits a span into its whole UTC days that are folded, from days, and its edges: those that are folded from
-// hours, the others from usage_hourly.
+// hours, the others from usage_hourly. Where a span begins soon after a day does, the hours before are taken away from that
+// day instead: in São Paulo three hours, not twenty-one. A sum may then be zero.
 func byDays(span usage.Period, folded time.Time, days, hours source) []stretch {
 	whole := usage.Period{Start: span.Start.UTC().Truncate(utcDay), End: minTime(span.End, folded).UTC().Truncate(utcDay)}
-	if whole.Start.Before(span.Start) {
+	missing := whole.Start.Before(span.Start)
+	soon := span.Start.Sub(whole.Start) < utcDay/2
+	if missing && !soon {
 		whole.Start = whole.Start.Add(utcDay)
 	}
 	if !whole.Start.Before(whole.End) {
 		return byHours(span, folded, hours)
 	}
-	before := byHours(usage.Period{Start: span.Start, End: whole.Start}, folded, hours)
-	after := byHours(usage.Period{Start: whole.End, End: span.End}, folded, hours)
-	return append(append(before, stretch{days, whole}), after...)
+	all := []stretch{{source: days, Period: whole}}
+	if missing && soon {
+		all = append(all, stretch{source: hours, Period: usage.Period{Start: whole.Start, End: span.Start}, minus: true})
+	} else {
+		all = append(all, stretch{source: hours, Period: usage.Period{Start: span.Start, End: whole.Start}})
+	}
+	return append(kept(all...), byHours(usage.Period{Start: whole.End, End: span.End}, folded, hours)...)
 }
 
 func kept(all ...stretch) []stretch {
@@ -100,17 +108,23 @@ func maxTime(a, b time.Time) time.Time {
 	return b
 }
 
-// union is the SQL of a table's columns over stretches, and args with their edges. where narrows each part; it may name
-// the args given.
-func union(stretches []stretch, columns, where string, args ...any) (string, []any) {
+// union is the SQL of rows over stretches, each with the columns of names and the sums of usage, and args with their
+// edges. where narrows each part; it may name the args given.
+func union(stretches []stretch, names string, sums []string, where string, args ...any) (string, []any) {
+	plus, minus := strings.Join(sums, ", "), "-"+strings.Join(sums, ", -")
 	parts := make([]string, 0, len(stretches)+1)
 	for _, s := range stretches {
+		columns := plus
+		if s.minus {
+			columns = minus
+		}
 		args = append(args, s.Start, s.End)
-		parts = append(parts, fmt.Sprintf(`SELECT %s FROM %s WHERE %s >= $%d AND %s < $%d%s`,
-			columns, s.table, s.at, len(args)-1, s.at, len(args), where))
+		parts = append(parts, fmt.Sprintf(`SELECT %s%s FROM %s WHERE %s >= $%d AND %s < $%d%s`,
+			names, columns, s.table, s.at, len(args)-1, s.at, len(args), where))
 	}
 	if len(parts) == 0 { // no time at all
-		parts = append(parts, `SELECT `+columns+` FROM usage_hourly WHERE false`+where)
+		parts = append(parts, `SELECT `+names+plus+` FROM usage_hourly WHERE false`+where)
 	}
+	// The first part names the columns of all.
 	return strings.Join(parts, "\nUNION ALL "), args
 }

@@ -57,11 +57,12 @@ func (s *Store) UsageByTenant(ctx context.Context, span usage.Period, limit int)
 		shareRow
 		Active int `db:"active"`
 	}
-	from, args := union(byDays(span, folded, tenantDays, tenantHours), "tenant_id, "+summedColumns(true), "", limit)
+	from, args := union(byDays(span, folded, tenantDays, tenantHours), "tenant_id, ", summed(true), "", limit)
 	query := `SELECT h.*, COALESCE(t.name, '') AS name FROM (
 			SELECT tenant_id AS id, count(*) OVER () AS active, ` + sumColumns(true) + `
 			FROM (` + from + `) u
-			GROUP BY tenant_id ORDER BY sum(input_tokens + output_tokens) DESC, tenant_id LIMIT $1
+			GROUP BY tenant_id HAVING sum(requests) <> 0
+			ORDER BY sum(input_tokens + output_tokens) DESC, tenant_id LIMIT $1
 		) h LEFT JOIN tenants t ON t.id = h.id ORDER BY h.input_tokens + h.output_tokens DESC, h.id`
 	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, 0, fmt.Errorf("read usage by tenant: %w", err)
@@ -144,15 +145,15 @@ func (r usageReader) points(ctx context.Context, query string, args ...any) ([]u
 // rows is the SQL of the reader's rows over stretches, with these columns before the figures.
 func (r usageReader) rows(stretches []stretch, columns string) (string, []any) {
 	if r.tenantID == 0 {
-		return union(stretches, columns+summedColumns(r.cost), "")
+		return union(stretches, columns, summed(r.cost), "")
 	}
-	return union(stretches, columns+summedColumns(r.cost), " AND tenant_id = $1", r.tenantID)
+	return union(stretches, columns, summed(r.cost), " AND tenant_id = $1", r.tenantID)
 }
 
 func (r usageReader) byModel(ctx context.Context, span usage.Period) ([]usage.Share, error) {
 	return r.shares(ctx, span, "model, ", func(from string) string {
 		return `SELECT model AS name, ` + sumColumns(r.cost) + ` FROM (` + from + `) u
-			GROUP BY model ORDER BY sum(input_tokens + output_tokens) DESC, model`
+			GROUP BY model HAVING sum(requests) <> 0 ORDER BY sum(input_tokens + output_tokens) DESC, model`
 	})
 }
 
@@ -160,7 +161,7 @@ func (r usageReader) byKey(ctx context.Context, span usage.Period) ([]usage.Shar
 	return r.shares(ctx, span, "key_id, ", func(from string) string {
 		return `SELECT h.*, COALESCE(k.name, '') AS name FROM (
 				SELECT key_id AS id, ` + sumColumns(r.cost) + ` FROM (` + from + `) u
-				GROUP BY key_id ORDER BY sum(input_tokens + output_tokens) DESC, key_id LIMIT ` + strconv.Itoa(maxShares) + `
+				GROUP BY key_id HAVING sum(requests) <> 0 ORDER BY sum(input_tokens + output_tokens) DESC, key_id LIMIT ` + strconv.Itoa(maxShares) + `
 			) h LEFT JOIN api_keys k ON k.id = h.id ORDER BY h.input_tokens + h.output_tokens DESC, h.id`
 	})
 }

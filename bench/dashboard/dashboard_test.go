@@ -85,7 +85,7 @@ func TestMadeUpDataAgreeAndEveryReadIsPrinted(t *testing.T) {
 
 func TestPrintTellsWhatMissedTheTarget(t *testing.T) {
 	r := report{Figures: []figure{
-		{Name: "slow", Median: target, P95: target, Max: target}, {Name: "quick", Median: target - 1, P95: target, Max: 2 * target, Cold: target},
+		{Name: "slow", Median: target, P95: target, Max: target, CPU: target}, {Name: "quick", Median: target - 1, P95: target, Max: 2 * target, Cold: target},
 	}}
 	var out bytes.Buffer
 	if err := r.print(&out); err != nil {

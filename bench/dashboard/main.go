@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -40,6 +41,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if w.events < 1000 || *runs < 1 {
 		return errors.New("a thousand events and one run are the least")
+	}
+	if runtime.GOOS != "linux" {
+		return errors.New("CPU time is read from /proc, which only Linux has")
 	}
 	if *dir == "" {
 		made, err := os.MkdirTemp("", "filaia-dashboard-")

@@ -33,6 +33,7 @@ type figure struct {
 	Name             string
 	Cold             time.Duration // zero: not measured
 	Median, P95, Max time.Duration
+	CPU              time.Duration // of PostgreSQL's process and of this one, on average: no neighbour adds to it
 }
 
 func (f figure) missed() bool { return f.Median >= target }
@@ -58,11 +59,16 @@ func (r *report) readCold(ctx context.Context, db *database, w world) error {
 
 // readWarm makes each read as often as told, after it was made once.
 func (r *report) readWarm(ctx context.Context, db *database, w world, runs int) error {
+	db.sql.SetMaxOpenConns(1) // one process of PostgreSQL, whose CPU time is known
 	for i, one := range w.reads(db.store(w.end)) {
 		if len(r.Figures) <= i {
 			r.Figures = append(r.Figures, figure{Name: one.name})
 		}
 		if _, err := timed(ctx, one); err != nil {
+			return err
+		}
+		before, err := db.cpu(ctx)
+		if err != nil {
 			return err
 		}
 		times := make([]time.Duration, runs)
@@ -72,9 +78,14 @@ func (r *report) readWarm(ctx context.Context, db *database, w world, runs int) 
 				return err
 			}
 		}
+		after, err := db.cpu(ctx)
+		if err != nil {
+			return err
+		}
 		slices.Sort(times)
 		f := &r.Figures[i]
 		f.Median, f.P95, f.Max = times[runs/2], times[(runs*95+99)/100-1], times[runs-1]
+		f.CPU = (after - before) / time.Duration(runs)
 	}
 	return nil
 }
@@ -89,7 +100,7 @@ func timed(ctx context.Context, one read) (time.Duration, error) {
 
 func (r *report) print(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "median\tp95\tmax\tcold\t\t \n")
+	fmt.Fprintf(t, "median\tp95\tmax\tCPU\tcold\t\t \n")
 	missed, slowest := 0, figure{}
 	for _, f := range r.Figures {
 		verdict := "ok"
@@ -103,7 +114,7 @@ func (r *report) print(out io.Writer) error {
 		if f.Cold > 0 {
 			cold = ms(f.Cold)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t %s\n", ms(f.Median), ms(f.P95), ms(f.Max), cold, verdict, f.Name)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t %s\n", ms(f.Median), ms(f.P95), ms(f.Max), ms(f.CPU), cold, verdict, f.Name)
 	}
 	if err := t.Flush(); err != nil {
 		return err
