@@ -78,7 +78,7 @@ func (s *Store) LoadDemo(ctx context.Context, world *demo.World) error {
 	if err := s.EnsurePartitions(ctx, now.AddDate(0, 0, -demo.Days-1), now.AddDate(0, 1, 0)); err != nil {
 		return err
 	}
-	err := s.inTx(ctx, func(t *tx) error {
+	err := s.inCommit(ctx, newPrepared(s.commits), func(t *tx) error { // events are copied in there
 		if _, err := t.ExecContext(ctx, `LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
