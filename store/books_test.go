@@ -303,6 +303,9 @@ func (s *Store) ensureCurrentOf(t testing.TB, of *shop) (id int64, err error) {
 
 func TestADemonstrationAuditsClean(t *testing.T) {
 	s, _ := seeded(t, time.Now())
+	if err := s.FoldUsage(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	a := s.clean(t, usage.AuditScope{Settled: true})
 	if a.Periods < 10 || a.Checks[0].Rows < 10_000 || a.Took <= 0 || a.By != "system" {
 		t.Errorf("%+v", a)
@@ -317,7 +320,7 @@ func TestADemonstrationAuditsClean(t *testing.T) {
 
 // TestAnAuditIsCleanBesideRunningReplicas audits over and over while four replicas lease, commit and hand back.
 func TestAnAuditIsCleanBesideRunningReplicas(t *testing.T) {
-	s := openShop(t, blocking(1<<40, 1<<40))
+	s := openShop(t, blocking(1_000_000_000_000, 1_000_000_000_000))
 	ctx := context.Background()
 	second := secondShop(t, s, "Oficina")
 	stop := make(chan struct{})
