@@ -148,6 +148,11 @@ func Open(dir string, opts Options) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the ledger folder: %w", err)
 	}
+	if opts.Sync != SyncOS { // the folder itself must survive a power cut
+		if err := syncFolder(filepath.Dir(dir)); err != nil {
+			return nil, fmt.Errorf("make the ledger folder: %w", err)
+		}
+	}
 	lock, err := lockFolder(dir)
 	if err != nil {
 		return nil, err

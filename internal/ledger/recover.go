@@ -36,7 +36,7 @@ func (l *Ledger) Recover(ctx context.Context) (Report, error) {
 	if l.serving {
 		return Report{}, nil
 	}
-	r := recovery{l: l, report: Report{Began: time.Now()}, decoder: newDecoder(), open: make(map[uuid.UUID]usage.Event), keep: make(map[uint64]bool)}
+	r := recovery{l: l, report: Report{Began: time.Now()}, told: time.Now(), decoder: newDecoder(), open: make(map[uuid.UUID]usage.Event), keep: make(map[uint64]bool)}
 	if err := r.run(ctx); err != nil {
 		return r.report, fmt.Errorf("recover the ledger: %w", err)
 	}
@@ -60,6 +60,23 @@ type recovery struct {
 	events  []usage.Event
 	open    map[uuid.UUID]usage.Event
 	keep    map[uint64]bool
+	passed  int64     // bytes of the segments read
+	told    time.Time // when progress was last told, or it began
+}
+
+const tellEvery = 10 * time.Second
+
+// progress tells of a replay that takes long: nothing is served meanwhile.
+func (r *recovery) progress() {
+	if time.Since(r.told) < tellEvery {
+		return
+	}
+	r.told = time.Now()
+	var all int64
+	for _, s := range r.l.left {
+		all += s.size
+	}
+	r.l.opts.Log.Info("recovering the ledger", "bytes", r.passed+r.scan.offset(), "of", all, "replayed", r.report.Replayed)
 }
 
 func (r *recovery) run(ctx context.Context) error {
@@ -67,6 +84,8 @@ func (r *recovery) run(ctx context.Context) error {
 		if err := r.replay(ctx, s, i == len(r.l.left)-1); err != nil {
 			return fmt.Errorf("%s: %w", r.l.path(s.number), err)
 		}
+		r.passed += s.size
+		r.scan.reset(nil)
 	}
 	if err := r.commit(ctx); err != nil {
 		return err
@@ -157,6 +176,7 @@ func (r *recovery) commit(ctx context.Context) error {
 	}
 	err := r.l.commit(ctx, r.events)
 	r.events = r.events[:0]
+	r.progress()
 	return err
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -219,6 +221,25 @@ func TestWhatWasFoundAndKeptIsTold(t *testing.T) {
 	count(l, 1, int64(len(first)))
 	must(t, os.Remove(kept)) // a person has looked at it
 	count(l, 0, 0)
+}
+
+func TestALongRecoveryTellsHowFarItIs(t *testing.T) {
+	b, _, _ := finished(t, 30)
+	dir := left(t, b, b[:len(b)/2])
+	synctest.Test(t, func(t *testing.T) {
+		var seen logs
+		recovered(t, dir, Options{Sink: slow{}, BatchSize: 1, Log: seen.logger()})
+		if n := seen.count("recovering the ledger"); n < 3 || n > 5 {
+			t.Errorf("told %d times in 45 s:\n%s", n, seen.b.String())
+		}
+	})
+}
+
+type slow struct{}
+
+func (slow) CommitUsage(context.Context, []usage.Event) error {
+	time.Sleep(time.Second)
+	return nil
 }
 
 func TestRecordsInsideDamagedTextAreNotBelieved(t *testing.T) {
