@@ -123,8 +123,20 @@ func (r usageReader) hours(ctx context.Context, span usage.Period) ([]usage.Poin
 	if r.tenantID == 0 && r.cost { // sums of all tenants are the operator's
 		hours = allHours
 	}
-	from, args := r.rows(byHours(span, folded, hours), "hour, ")
-	return r.points(ctx, `SELECT hour AS start, `+sumColumns(r.cost)+` FROM (`+from+`) u GROUP BY hour ORDER BY hour`, args...)
+	var parts []string
+	var args []any
+	for _, one := range byHours(span, folded, hours) {
+		var rows string
+		rows, args = r.rows([]stretch{one}, "hour AS start, ", args...)
+		if one.source == hourlyRows { // of the others each is a point
+			rows = `SELECT start, ` + sumColumns(r.cost) + ` FROM (` + rows + `) u GROUP BY start`
+		}
+		parts = append(parts, rows)
+	}
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	return r.points(ctx, strings.Join(parts, "\nUNION ALL ")+` ORDER BY start`, args...)
 }
 
 func (r usageReader) points(ctx context.Context, query string, args ...any) ([]usage.Point, error) {
@@ -142,12 +154,16 @@ func (r usageReader) points(ctx context.Context, query string, args ...any) ([]u
 	return points, nil
 }
 
-// rows is the SQL of the reader's rows over stretches, with these columns before the figures.
-func (r usageReader) rows(stretches []stretch, columns string) (string, []any) {
-	if r.tenantID == 0 {
-		return union(stretches, columns, summed(r.cost), "")
+// rows is the SQL of the reader's rows over stretches, with these columns before the figures, and args with what it needs.
+func (r usageReader) rows(stretches []stretch, columns string, args ...any) (string, []any) {
+	where := ""
+	if r.tenantID != 0 {
+		where = " AND tenant_id = $1"
+		if len(args) == 0 {
+			args = []any{r.tenantID}
+		}
 	}
-	return union(stretches, columns, summed(r.cost), " AND tenant_id = $1", r.tenantID)
+	return union(stretches, columns, summed(r.cost), where, args...)
 }
 
 func (r usageReader) byModel(ctx context.Context, span usage.Period) ([]usage.Share, error) {
