@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/usage"
@@ -75,61 +76,63 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 // Return hands back tokens of this replica's lease; never more than it has, and once for each id. The bucket is always
 // locked before the lease, as in Lease and in the commit of usage.
 func (l *Leases) Return(ctx context.Context, periodID int64, idle quota.Pair, id uuid.UUID) (quota.Stand, error) {
-	const give = `WITH b AS (
-			SELECT period_id, hard, limit_in, used_in, overrun_in, leased_in, limit_out, used_out, overrun_out, leased_out, changes + 1 AS changes
-			FROM quota_buckets WHERE period_id = $1 FOR UPDATE
-		), own AS (
-			SELECT l.period_id, l.leased_in - $3 AS leased_in, l.leased_out - $4 AS leased_out FROM b, LATERAL (
-				SELECT * FROM quota_leases WHERE period_id = b.period_id AND replica = $2 FOR UPDATE) AS l
-			WHERE l.returned IS DISTINCT FROM $5 AND l.leased_in >= $3 AND l.leased_out >= $4
-		), r AS (
-			UPDATE quota_leases q SET leased_in = own.leased_in, leased_out = own.leased_out, returned = $5
-			FROM own WHERE q.period_id = own.period_id AND q.replica = $2
-			RETURNING q.period_id, q.leased_in, q.leased_out, q.committed_in, q.committed_out
-		)
-		UPDATE quota_buckets q SET hard = b.hard, limit_in = b.limit_in, used_in = b.used_in, overrun_in = b.overrun_in,
-			leased_in = b.leased_in - $3, limit_out = b.limit_out, used_out = b.used_out, overrun_out = b.overrun_out,
-			leased_out = b.leased_out - $4, changes = b.changes
-		FROM r, b WHERE q.period_id = r.period_id
-			RETURNING r.leased_in, r.leased_out, r.committed_in, r.committed_out, q.changes`
 	var s quota.Stand
-	row := l.s.db.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id)
-	err := row.Scan(&s.Leased.In, &s.Leased.Out, &s.Committed.In, &s.Committed.Out, &s.Version)
-	if errors.Is(err, sql.ErrNoRows) { // it came before, or the lease was taken back
-		stands, err := l.Stands(ctx, []int64{periodID})
-		return stands[periodID], err
-	}
+	err := l.s.inTx(ctx, func(t *tx) error {
+		// In a statement of its own: the next one sees what others changed while this one waited.
+		const lock = `SELECT 1 FROM quota_buckets WHERE period_id = $1 FOR UPDATE`
+		if _, err := t.ExecContext(ctx, lock, periodID); err != nil {
+			return fmt.Errorf("lock period %d: %w", periodID, err)
+		}
+		const give = `WITH r AS (
+				UPDATE quota_leases SET leased_in = leased_in - $3, leased_out = leased_out - $4, returned = $5
+				WHERE period_id = $1 AND replica = $2 AND returned IS DISTINCT FROM $5 AND leased_in >= $3 AND leased_out >= $4
+				RETURNING leased_in, leased_out, committed_in, committed_out
+			)
+			UPDATE quota_buckets q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, changes = q.changes + 1
+			FROM r WHERE q.period_id = $1 RETURNING r.leased_in, r.leased_out, r.committed_in, r.committed_out, q.changes`
+		row := t.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id)
+		err := row.Scan(&s.Leased.In, &s.Leased.Out, &s.Committed.In, &s.Committed.Out, &s.Version)
+		if errors.Is(err, sql.ErrNoRows) { // it came before, or the lease was taken back
+			s, err = t.stand(ctx, l.replica, periodID)
+		}
+		return err
+	})
 	if err != nil {
 		return s, fmt.Errorf("return lease of period %d: %w", periodID, err)
 	}
 	return s, nil
 }
 
-// Stands tells how this replica's leases of some periods stand.
-func (l *Leases) Stands(ctx context.Context, periodIDs []int64) (map[int64]quota.Stand, error) {
-	return l.s.stands(ctx, l.replica, periodIDs)
+func (t *tx) stand(ctx context.Context, replica string, periodID int64) (quota.Stand, error) {
+	list, err := stands(ctx, t, replica, []int64{periodID})
+	return list[periodID], err
 }
 
-func (s *Store) stands(ctx context.Context, replica string, periodIDs []int64) (map[int64]quota.Stand, error) {
+// Stands tells how this replica's leases of some periods stand.
+func (l *Leases) Stands(ctx context.Context, periodIDs []int64) (map[int64]quota.Stand, error) {
+	return stands(ctx, l.s.db, l.replica, periodIDs)
+}
+
+func stands(ctx context.Context, q sqlx.QueryerContext, replica string, periodIDs []int64) (map[int64]quota.Stand, error) {
 	const query = `SELECT b.period_id, coalesce(l.leased_in, 0), coalesce(l.leased_out, 0),
 			coalesce(l.committed_in, 0), coalesce(l.committed_out, 0), b.changes
 		FROM quota_buckets b LEFT JOIN quota_leases l ON l.period_id = b.period_id AND l.replica = $2
 		WHERE b.period_id = ANY ($1::bigint[])`
-	rows, err := s.db.QueryContext(ctx, query, ints(periodIDs, func(id *int64) int64 { return *id }), replica)
+	rows, err := q.QueryContext(ctx, query, ints(periodIDs, func(id *int64) int64 { return *id }), replica)
 	if err != nil {
 		return nil, fmt.Errorf("read leases of %s: %w", replica, err)
 	}
 	defer rows.Close()
-	stands := make(map[int64]quota.Stand, len(periodIDs))
+	list := make(map[int64]quota.Stand, len(periodIDs))
 	for rows.Next() {
 		var id int64
 		var stand quota.Stand
 		if err := rows.Scan(&id, &stand.Leased.In, &stand.Leased.Out, &stand.Committed.In, &stand.Committed.Out, &stand.Version); err != nil {
 			return nil, fmt.Errorf("read leases of %s: %w", replica, err)
 		}
-		stands[id] = stand
+		list[id] = stand
 	}
-	return stands, rows.Err()
+	return list, rows.Err()
 }
 
 // Recall asks the other replicas to hand back what they do not hold of a period.

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
@@ -23,9 +25,9 @@ func TestALeaseThatWaitedForAHandBackIsGranted(t *testing.T) {
 	handBack, err := o.db.Begin()
 	o.must(err)
 	defer handBack.Rollback() //nolint:errcheck // after a commit it does nothing
-	_, err = handBack.Exec(`UPDATE quota_leases SET leased_in = 0, leased_out = 0 WHERE period_id = $1`, caller.PeriodID)
+	_, err = handBack.Exec(`UPDATE quota_buckets SET leased_in = 0, leased_out = 0, changes = changes + 1 WHERE period_id = $1`, caller.PeriodID)
 	o.must(err)
-	_, err = handBack.Exec(`UPDATE quota_buckets SET leased_in = 0, leased_out = 0 WHERE period_id = $1`, caller.PeriodID)
+	_, err = handBack.Exec(`UPDATE quota_leases SET leased_in = 0, leased_out = 0 WHERE period_id = $1`, caller.PeriodID)
 	o.must(err)
 	type answer struct {
 		quota.Grant
@@ -45,5 +47,56 @@ func TestALeaseThatWaitedForAHandBackIsGranted(t *testing.T) {
 	o.must(handBack.Commit())
 	if got := <-answers; got.err != nil || got.Granted != (quota.Pair{In: 500, Out: 500}) {
 		t.Fatalf("%+v %v", got.Grant, got.err)
+	}
+}
+
+func TestAHandBackThatWaitedForALeaseArrives(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	l := s.Leases("replica", testGrace, nil)
+	if _, err := l.Lease(t.Context(), s.caller.PeriodID, quota.Pair{In: 10, Out: 10}); err != nil { // 250
+		t.Fatal(err)
+	}
+	other, err := s.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Rollback() //nolint:errcheck // after a commit it does nothing
+	const grow = `UPDATE quota_buckets SET leased_in = leased_in + 200, leased_out = leased_out + 200, changes = changes + 1 WHERE period_id = $1`
+	if _, err := other.Exec(grow, s.caller.PeriodID); err != nil {
+		t.Fatal(err)
+	}
+	const own = `UPDATE quota_leases SET leased_in = leased_in + 200, leased_out = leased_out + 200 WHERE period_id = $1`
+	if _, err := other.Exec(own, s.caller.PeriodID); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan quota.Stand, 1)
+	go func() {
+		stand, err := l.Return(t.Context(), s.caller.PeriodID, quota.Pair{In: 400, Out: 400}, uuid.New())
+		if err != nil {
+			t.Error(err)
+		}
+		answers <- stand
+	}()
+	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		var n int
+		if err := s.db.Get(&n, waiting); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the hand-back does not wait")
+		}
+	}
+	if err := other.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answers; got.Leased != (quota.Pair{In: 50, Out: 50}) {
+		t.Fatalf("%+v", got)
+	}
+	if b := s.bucket(t); b.LeasedIn != 50 || b.LeasedOut != 50 {
+		t.Fatalf("%+v", b)
 	}
 }
