@@ -113,7 +113,7 @@ func (a *API) answerError(r *request, err error) {
 	res := &r.Response
 	res.ResetBody()
 	if r.caller != nil {
-		setStanding(&res.Header, a.gate.Standing(r, r.caller))
+		setStanding(&res.Header, a.standing(r))
 	}
 	setProcessing(&res.Header, a.gate.Now().Sub(r.line.start))
 	res.SetStatusCode(p.status)
@@ -225,7 +225,7 @@ func (a *API) FiberError(c *fiber.Ctx, err error) error {
 		p := &problem{status: fe.Code, kind: "invalid_request_error", message: fe.Message}
 		if fe.Code == fiber.StatusRequestEntityTooLarge {
 			// A stranger's body is cut short: then the key is what is wrong.
-			caller, refusal := a.gate.Callers.Authenticate(r, bearer(&r.Request.Header))
+			caller, refusal := a.gate.Callers.Authenticate(c.UserContext(), bearer(&r.Request.Header))
 			if refusal != nil {
 				return a.refuse(r, refusal)
 			}

@@ -1,6 +1,7 @@
 package v1
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -10,6 +11,12 @@ import (
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/usage"
 )
+
+// standing is how the caller of a request stands. The request itself must not be the context: a lease that is asked for
+// in the background outlives it, and its memory is the next one's then.
+func (a *API) standing(r *request) gateway.Standing {
+	return a.gate.Standing(context.Background(), r.caller)
+}
 
 // setStanding tells how the caller's rates and quota stand.
 func setStanding(h *fasthttp.ResponseHeader, s gateway.Standing) {

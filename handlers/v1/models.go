@@ -49,7 +49,7 @@ func (a *API) getModel(c *fiber.Ctx, r *request) error {
 }
 
 func (a *API) answerJSON(r *request, value any) error {
-	standing := a.gate.Standing(r, r.caller)
+	standing := a.standing(r)
 	setStanding(&r.Response.Header, standing)
 	setProcessing(&r.Response.Header, a.gate.Now().Sub(r.line.start))
 	b, err := json.Marshal(value)
