@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -129,11 +131,21 @@ func (r *report) print(out io.Writer) error {
 		return err
 	}
 	w := r.World
-	_, err := fmt.Fprintf(out, "\n%d events of %d tenants and %d keys in %d days; PostgreSQL: %s\n", w.events, w.tenants, w.keys, w.days, strings.Join(r.Settings, ", "))
+	_, err := fmt.Fprintf(out, "\n%s\n%d events of %d tenants and %d keys in %d days; PostgreSQL: %s\n", busy(), w.events, w.tenants, w.keys, w.days, strings.Join(r.Settings, ", "))
 	if err == nil && r.Loading > 0 {
 		_, err = fmt.Fprintf(out, "made in %s\n", r.Loading.Round(time.Second))
 	}
 	return err
+}
+
+// busy tells how many processes wanted the machine's CPUs meanwhile.
+func busy() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	load, _, _ := strings.Cut(string(text), " ")
+	if err != nil {
+		load = "unknown"
+	}
+	return fmt.Sprintf("%d CPUs, load %s in the last minute", runtime.NumCPU(), load)
 }
 
 // ms writes a time in milliseconds.
