@@ -270,3 +270,37 @@ func TestAFullDiskUnderSpoolAndPostgreSQLLosesNothing(t *testing.T) {
 		calls.recorded(t, s, p)
 	})
 }
+
+func TestAStartOnAFullDiskSaysSoAndLosesNothing(t *testing.T) {
+	onSmallDisk(t, func(t *testing.T, disk string) {
+		p := newWordy(t)
+		i := newInstall(t, p.URL)
+		if err := os.Symlink(disk, filepath.Join(i.dir, "spool")); err != nil {
+			t.Fatal(err)
+		}
+		s := i.serve()
+		tenant, key := s.customer("partida", "--input-tokens", "1000000", "--output-tokens", "1000000", "--overage", "block")
+		for range 20 {
+			measure(t, s, key, question)
+		}
+		s.kill()
+		makeRoom := fill(t, disk)
+		if err := os.WriteFile(filepath.Join(disk, "more"), make([]byte, 24<<20), 0o600); err == nil {
+			t.Fatal("the disk is not full")
+		}
+		_, said, err := i.try("", "serve")
+		lines := strings.Split(strings.TrimSpace(said), "\n") // behind those of the log
+		if last := lines[len(lines)-1]; err == nil || !strings.HasPrefix(last, "filaia: recover the spool: ") || !strings.HasSuffix(last, "no space left on device") {
+			t.Errorf("a start on a full disk ended with %v:\n%s", err, said)
+		}
+		makeRoom()
+		if err := os.Remove(filepath.Join(disk, "more")); err != nil {
+			t.Fatal(err)
+		}
+		i.serve()
+		if u := i.usage(tenant); u.Requests != 20 || u.Failures != 0 || u.InputTokens+u.OutputTokens != 20*23 {
+			t.Errorf("%+v", u)
+		}
+		audit(t, i)
+	})
+}
