@@ -174,10 +174,28 @@ func (r *recovery) commit(ctx context.Context) error {
 	if len(r.events) == 0 {
 		return nil
 	}
-	err := r.l.commit(ctx, r.events)
+	err := r.commitHalves(ctx, r.events)
 	r.events = r.events[:0]
 	r.progress()
 	return err
+}
+
+// commitHalves tries what is refused again in halves, down to the one event that is the reason, if one is. A database that
+// says nothing is not asked again.
+func (r *recovery) commitHalves(ctx context.Context, events []usage.Event) error {
+	began := time.Now()
+	err := r.l.commit(ctx, events)
+	if err == nil || ctx.Err() != nil || time.Since(began) > time.Second {
+		return err
+	}
+	if len(events) == 1 {
+		return fmt.Errorf("usage event %s: %w", events[0].ID, err)
+	}
+	half := len(events) / 2
+	if err := r.commitHalves(ctx, events[:half]); err != nil {
+		return err
+	}
+	return r.commitHalves(ctx, events[half:])
 }
 
 // interrupt commits the calls that were never finished, oldest first.

@@ -223,6 +223,21 @@ func TestWhatWasFoundAndKeptIsTold(t *testing.T) {
 	count(l, 0, 0)
 }
 
+func TestRecoverNamesTheEventThatIsRefused(t *testing.T) {
+	b, _, made := finished(t, 25)
+	sink := &picky{dislike: made[17].ID}
+	l := open(t, left(t, b), Options{Sink: sink, BatchSize: 10})
+	if _, err := l.Recover(t.Context()); !errors.Is(err, errAway) || !strings.Contains(err.Error(), made[17].ID.String()) {
+		t.Fatalf("Recover: %v", err)
+	}
+	same(t, sink.all(), made[:17])
+	sink.hate(uuid.Nil)
+	if report, err := l.Recover(t.Context()); err != nil || report.Replayed != 25 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	same(t, sink.all(), made)
+}
+
 func TestALongRecoveryTellsHowFarItIs(t *testing.T) {
 	b, _, _ := finished(t, 30)
 	dir := left(t, b, b[:len(b)/2])
