@@ -28,8 +28,6 @@ type auditor struct {
 	ofEvent    map[*event]*call
 	ofProvider map[string]*event // events that a provider answered, by its id
 	sums       map[int64]*sums   // by tenant
-	lost       []string
-	cut        []string
 	estimates  estimates
 }
 

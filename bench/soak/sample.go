@@ -10,8 +10,7 @@ import (
 
 // sampler looks at limits and memory while customers call.
 type sampler struct {
-	s  *soak
-	db *sql.DB
+	s *soak
 
 	mu       sync.Mutex
 	samples  int

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // TestBooksAreExactWhileProcessesDie is a short soak of the product built with the race detector. make soak is the long one.
 func TestBooksAreExactWhileProcessesDie(t *testing.T) {
-	o := options{seed: 1, length: 35 * time.Second, replicas: 3, tenants: 9, rate: 50, grace: 3 * time.Second, redis: true, race: true, keep: t.TempDir()}
+	o := options{seed: 1, length: 35 * time.Second, replicas: 3, tenants: 9, rate: 50, grace: 3 * time.Second, redis: true, race: true}
 	t.Logf("seed %d: go run ./bench/soak -race -seed %[1]d -minutes %.2f -replicas %d -tenants %d -rate %d -grace %s",
 		o.seed, o.length.Minutes(), o.replicas, o.tenants, o.rate, o.grace)
 	r, err := soakFor(t.Context(), o, testWriter{t})
