@@ -133,6 +133,9 @@ func (a *auditor) checkEvents() {
 
 func (e *entry) tokens() tokens { return tokens{e.In, e.Cached, e.Out} }
 
+// drain is how long a replica reads on when a client has left: FILAIA_ABORT_DRAIN by default.
+const drain = 10 * time.Second
+
 // whyEstimated is why the gateway could not know the provider's figure; empty: there is no reason.
 func (a *auditor) whyEstimated(e *event, entry *entry) string {
 	m, _ := parseMarker(entry.User)
@@ -148,7 +151,7 @@ func (a *auditor) whyEstimated(e *event, entry *entry) string {
 		return "the provider's connections were cut"
 	case c.end == left && e.status == "aborted" && len(a.s.troubles.hit(c.replica, c.began, a.overAt(c), freezeLong, freezeShort)) > 0:
 		return "the client left, and the replica stood still while the rest came"
-	case !entry.Whole && c.end == left && e.status == "aborted":
+	case c.end == left && e.status == "aborted" && (!entry.Whole || e.took >= drain):
 		return "the client left, and the rest was not waited for"
 	}
 	return ""
@@ -157,7 +160,7 @@ func (a *auditor) whyEstimated(e *event, entry *entry) string {
 // overAt is when a replica was done with a call at the latest: after its client left it may read on for ten seconds.
 func (a *auditor) overAt(c *call) time.Time {
 	if c.end == left || c.end == broken {
-		return c.ended.Add(12 * time.Second)
+		return c.ended.Add(drain + 2*time.Second)
 	}
 	return c.ended
 }

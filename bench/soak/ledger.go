@@ -25,6 +25,7 @@ type event struct {
 	served     tokens // without cached tokens
 	cache      string
 	providerID string
+	took       time.Duration
 }
 
 func (e *event) saved() bool { return e.cache == "hit" || e.cache == "coalesced" }
@@ -83,11 +84,14 @@ func (s *soak) readBooks(ctx context.Context) (b *books, err error) {
 		}
 	}
 	read("events", `SELECT replace(id::text, '-', ''), created_at, tenant_id, key_id, period_id, endpoint, status, http_status, estimated,
-		input_tokens, cached_tokens, output_tokens, served_input, served_output, cache, provider_id FROM usage_events ORDER BY id`, func(rows *sql.Rows) error {
+		input_tokens, cached_tokens, output_tokens, served_input, served_output, cache, provider_id, latency_ms FROM usage_events ORDER BY id`, func(rows *sql.Rows) error {
 		e := &event{}
 		b.events = append(b.events, e)
-		return rows.Scan(&e.id, &e.created, &e.tenant, &e.key, &e.period, &e.endpoint, &e.status, &e.httpStatus, &e.estimated,
-			&e.billed.In, &e.billed.Cached, &e.billed.Out, &e.served.In, &e.served.Out, &e.cache, &e.providerID)
+		var ms int64
+		err := rows.Scan(&e.id, &e.created, &e.tenant, &e.key, &e.period, &e.endpoint, &e.status, &e.httpStatus, &e.estimated,
+			&e.billed.In, &e.billed.Cached, &e.billed.Out, &e.served.In, &e.served.Out, &e.cache, &e.providerID, &ms)
+		e.took = time.Duration(ms) * time.Millisecond
+		return err
 	})
 	read("buckets", `SELECT period_id, tenant_id, hard, limit_in, limit_out, used_in, used_out, leased_in, leased_out, overrun_in, overrun_out
 		FROM quota_buckets ORDER BY period_id`, func(rows *sql.Rows) error {
