@@ -36,6 +36,8 @@ type sizes struct {
 
 	replicaRounds, replicaCalls int // calls that a quota is for
 
+	commitRounds, commitEvents int // events a round
+
 	questions, mixWarmup, mixCalls int
 }
 
@@ -47,6 +49,7 @@ var (
 		held: 600, heldFew: 100, heldPause: 80 * time.Millisecond,
 		redisRounds:   3,
 		replicaRounds: 3, replicaCalls: 90_000,
+		commitRounds: 3, commitEvents: 150_000,
 		questions: 5000, mixWarmup: 10_000, mixCalls: 20_000,
 	}
 	short = sizes{
@@ -56,6 +59,7 @@ var (
 		held: 250, heldFew: 50, heldPause: 40 * time.Millisecond,
 		redisRounds:   1,
 		replicaRounds: 1, replicaCalls: 20_000,
+		commitRounds: 1, commitEvents: 40_000,
 		questions: 5000, mixWarmup: 10_000, mixCalls: 10_000,
 	}
 )
@@ -157,6 +161,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 	}{
 		{"memory", b.hold}, {"whole", b.whole}, {"open", b.open}, {"streams", b.streams}, {"mix", b.mixed}, {"redis", b.redis},
 		{"replicas", b.replicas},
+		{"commits", b.commits},
 	}
 	if err := b.warm(ctx); err != nil {
 		return err

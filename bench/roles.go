@@ -19,6 +19,7 @@ const (
 	roleProvider = "provider"
 	roleProxy    = "proxy"
 	roleLoad     = "load"
+	roleCommit   = "commit"
 )
 
 // runRole runs a role when args ask for one.
@@ -33,6 +34,12 @@ func runRole(args []string) (was bool, err error) {
 		return true, proxyRole(os.Stdin, os.Stdout, args[1])
 	case roleLoad:
 		result, err := loadRole(args[1:])
+		if err != nil {
+			return true, err
+		}
+		return true, json.NewEncoder(os.Stdout).Encode(result)
+	case roleCommit:
+		result, err := commitRole(args[1:])
 		if err != nil {
 			return true, err
 		}
