@@ -13,11 +13,11 @@ import (
 // logger writes the log, and flush what is not written yet.
 func logger(cfg config.Config, w io.Writer) (log *slog.Logger, flush func()) {
 	lines := &lineBuffer{to: w}
-	var handler slog.Handler = newTextLines(lines)
 	if cfg.JSONLog {
-		handler = slog.NewJSONHandler(lines, nil)
+		return slog.New(urgent{slog.NewJSONHandler(lines, nil), lines}), lines.flush
 	}
-	return slog.New(urgent{handler, lines}), lines.flush
+	text := newTextLines(lines)
+	return slog.New(urgentLines{urgent{text, lines}, text}), lines.flush
 }
 
 // lineBuffer gathers lines for a moment, because a write for each call is a tenth of what the call costs. A process that
@@ -75,6 +75,21 @@ type urgent struct {
 func (u urgent) Handle(ctx context.Context, r slog.Record) error {
 	err := u.Handler.Handle(ctx, r)
 	if r.Level >= slog.LevelWarn {
+		u.lines.flush()
+	}
+	return err
+}
+
+// urgentLines is urgent over a handler that writes lines without a record.
+type urgentLines struct {
+	urgent
+	text textLines
+}
+
+// HandleLine writes the line.
+func (u urgentLines) HandleLine(ctx context.Context, at time.Time, level slog.Level, message string, attrs []slog.Attr) error {
+	err := u.text.HandleLine(ctx, at, level, message, attrs)
+	if level >= slog.LevelWarn {
 		u.lines.flush()
 	}
 	return err

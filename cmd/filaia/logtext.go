@@ -24,31 +24,55 @@ func newTextLines(lines *lineBuffer) textLines {
 func (t textLines) Handle(ctx context.Context, r slog.Record) error {
 	buffer := t.buffers.Get().(*[]byte)
 	defer t.buffers.Put(buffer)
-	b, ok := appendLine((*buffer)[:0], &r)
-	*buffer = b
-	if !ok {
-		return t.Handler.Handle(ctx, r)
+	b, ok := appendHead((*buffer)[:0], r.Time, r.Level, r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		b, ok = appendAttr(b, a, ok)
+		return ok
+	})
+	return t.end(ctx, buffer, b, ok, func() slog.Record { return r })
+}
+
+// HandleLine writes what would be a record of these, without one.
+func (t textLines) HandleLine(ctx context.Context, at time.Time, level slog.Level, message string, attrs []slog.Attr) error {
+	buffer := t.buffers.Get().(*[]byte)
+	defer t.buffers.Put(buffer)
+	b, ok := appendHead((*buffer)[:0], at, level, message)
+	for _, a := range attrs {
+		b, ok = appendAttr(b, a, ok)
 	}
-	_, err := t.lines.Write(b)
+	return t.end(ctx, buffer, b, ok, func() slog.Record {
+		r := slog.NewRecord(at, level, message, 0)
+		r.AddAttrs(attrs...)
+		return r
+	})
+}
+
+// end writes the line, or leaves the record to slog where the line cannot be.
+func (t textLines) end(ctx context.Context, buffer *[]byte, line []byte, ok bool, record func() slog.Record) error {
+	line = append(line, '\n')
+	*buffer = line
+	if !ok {
+		return t.Handler.Handle(ctx, record())
+	}
+	_, err := t.lines.Write(line)
 	return err
 }
 
-// appendLine writes a record; ok is false where it holds anything that has to be quoted or resolved.
-func appendLine(b []byte, r *slog.Record) (line []byte, ok bool) {
-	if r.Time.IsZero() || !isWord(r.Message) {
+// appendHead begins a line. Like those below, it is not ok where there is anything that has to be quoted or resolved.
+func appendHead(b []byte, at time.Time, level slog.Level, message string) (_ []byte, ok bool) {
+	if at.IsZero() || !isWord(message) {
 		return b, false
 	}
-	b = appendTime(append(b, "time="...), r.Time)
-	b = append(append(b, " level="...), r.Level.String()...)
-	b = append(append(b, " msg="...), r.Message...)
-	r.Attrs(func(a slog.Attr) bool {
-		if ok = isWord(a.Key); ok {
-			b = append(append(append(b, ' '), a.Key...), '=')
-			b, ok = appendValue(b, a.Value)
-		}
-		return ok
-	})
-	return append(b, '\n'), ok || r.NumAttrs() == 0
+	b = appendTime(append(b, "time="...), at)
+	b = append(append(b, " level="...), level.String()...)
+	return append(append(b, " msg="...), message...), true
+}
+
+func appendAttr(b []byte, a slog.Attr, before bool) (_ []byte, ok bool) {
+	if !before || !isWord(a.Key) {
+		return b, false
+	}
+	return appendValue(append(append(append(b, ' '), a.Key...), '='), a.Value)
 }
 
 // appendTime writes RFC 3339 with milliseconds. There is a fast way to write it without them.

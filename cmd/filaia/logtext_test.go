@@ -38,7 +38,8 @@ func TestTextLinesAreThoseOfSlog(t *testing.T) {
 			at = time.Time{}
 		}
 		r := slog.NewRecord(at, slog.Level(rapid.IntRange(-6, 10).Draw(t, "level")), text.Draw(t, "message"), 0)
-		r.AddAttrs(rapid.SliceOfN(attr, 0, 14).Draw(t, "attrs")...)
+		attrs := rapid.SliceOfN(attr, 0, 14).Draw(t, "attrs")
+		r.AddAttrs(attrs...)
 		var want, got bytes.Buffer
 		if err := slog.NewTextHandler(&want, &slog.HandlerOptions{Level: slog.Level(-100)}).Handle(t.Context(), r); err != nil {
 			t.Fatal(err)
@@ -47,17 +48,22 @@ func TestTextLinesAreThoseOfSlog(t *testing.T) {
 		if err := newTextLines(lines).Handle(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		if lines.flush(); got.String() != want.String() {
-			t.Fatalf("got  %q\nwant %q", got.String(), want.String())
+		if err := newTextLines(lines).HandleLine(t.Context(), r.Time, r.Level, r.Message, attrs); err != nil {
+			t.Fatal(err)
+		}
+		if lines.flush(); got.String() != want.String()+want.String() {
+			t.Fatalf("got  %q\nwant twice %q", got.String(), want.String())
 		}
 	})
 }
 
 func TestLineOfACallIsWrittenWithoutSlog(t *testing.T) {
-	r := slog.NewRecord(time.Now(), slog.LevelInfo, "call", 0)
-	r.AddAttrs(slog.String("id", "req_0190"), slog.String("path", "/v1/chat/completions"), slog.Int("status", 200), slog.Duration("took", 1500),
-		slog.Int64("tenant", 1), slog.String("model", "gpt-4.1-nano"), slog.Bool("stream", false))
-	if line, ok := appendLine(nil, &r); !ok {
+	line, ok := appendHead(nil, time.Now(), slog.LevelInfo, "call")
+	for _, a := range []slog.Attr{slog.String("id", "req_0190"), slog.String("path", "/v1/chat/completions"), slog.Int("status", 200), slog.Duration("took", 1500),
+		slog.Int64("tenant", 1), slog.String("model", "gpt-4.1-nano"), slog.Bool("stream", false)} {
+		line, ok = appendAttr(line, a, ok)
+	}
+	if !ok {
 		t.Errorf("left to slog: %s", line)
 	}
 }

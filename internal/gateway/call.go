@@ -47,7 +47,7 @@ type Call struct {
 	route  *route // of the last attempt; nil: no provider was asked
 	hold   quota.Hold
 	ticket ratelimit.Ticket
-	policy tenancy.CachePolicy
+	policy *tenancy.CachePolicy // the caller's
 	start  time.Time
 	keeper string // the provider that keeps what is continued; empty: any will do
 
@@ -57,8 +57,6 @@ type Call struct {
 
 	// MaxOutput, where not 0, is the output per choice that the provider must be limited to.
 	MaxOutput int64
-	// Standing is how the caller's rates and quota stand, for the answer's headers.
-	Standing Standing
 }
 
 // Standing is what the headers of an answer tell.
@@ -114,7 +112,6 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 	}
 	admitted = true
 	standing.QuotaLeft = c.hold.Remaining()
-	c.Standing = standing
 	g.inFlight.Add(1)
 	return c, standing, nil
 }
@@ -163,7 +160,7 @@ func rateRefusal(err error) error {
 func (g *Gateway) newCall(id ID, caller *tenancy.Caller, offer *offer, r Request) *Call {
 	sec, nsec := id.Time().UnixTime()
 	return &Call{
-		g: g, offer: offer, policy: caller.Cache, start: g.Now(), fromElsewhere: fromElsewhere{question: r.Question},
+		g: g, offer: offer, policy: &caller.Cache, start: g.Now(), fromElsewhere: fromElsewhere{question: r.Question},
 		event: usage.Event{
 			ID: id.UUID, CreatedAt: time.Unix(sec, nsec).UTC(), TenantID: caller.TenantID, KeyID: caller.KeyID,
 			PeriodID: caller.PeriodID, Model: offer.Name, Endpoint: r.Endpoint, Streamed: r.Stream, Held: caller.Hard(), RequestID: id.String(),
