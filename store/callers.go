@@ -47,15 +47,16 @@ func (s *Store) CallerByHash(ctx context.Context, hash [32]byte) (*tenancy.Calle
 	var caller *tenancy.Caller
 	err := s.inTx(ctx, func(t *tx) error {
 		var r callerRow
-		if err := t.GetContext(ctx, &r, callerQuery, hash[:]); err != nil {
+		if err := t.GetContext(ctx, &r, callerQuery, hash[:], 0); err != nil {
 			return known(err, "keys.error.not_found")
 		}
 		period, err := t.ensurePeriod(ctx, r.SubscriptionID)
 		if err != nil {
 			return err
 		}
-		// The period may just have brought a scheduled plan; read the terms that it pinned.
-		if err := t.GetContext(ctx, &r, callerQuery, hash[:]); err != nil {
+		// The period may just have brought a scheduled plan, or lie before one that a clock ahead of ours has opened: the terms
+		// are those that it is sold at.
+		if err := t.GetContext(ctx, &r, callerQuery, hash[:], period.ID); err != nil {
 			return known(err, "keys.error.not_found")
 		}
 		caller = r.caller(period)
@@ -80,7 +81,7 @@ const callerQuery = `SELECT k.id AS key_id, k.tenant_id, s.id AS subscription_id
 	JOIN tenants t ON t.id = k.tenant_id
 	JOIN subscriptions s ON s.ended_at IS NULL AND CASE WHEN k.subscription_id IS NULL
 		THEN s.tenant_id = k.tenant_id AND s.scope = 'tenant' ELSE s.id = k.subscription_id END
-	JOIN plan_versions v ON v.id = s.plan_version_id
+	JOIN plan_versions v ON v.id = coalesce((SELECT plan_version_id FROM billing_periods WHERE id = $2), s.plan_version_id)
 	WHERE k.hash = $1 AND k.revoked_at IS NULL`
 
 func (r callerRow) caller(period periodRow) *tenancy.Caller {

@@ -50,6 +50,9 @@ func (t *tx) ensurePeriod(ctx context.Context, subscriptionID int64) (periodRow,
 	}
 	edges := usage.PeriodAt(t.now, sub.AnchorDay, zone)
 	version := sub.VersionID
+	if last.Valid && t.now.Before(last.Time) {
+		return t.firstPeriod(ctx, subscriptionID)
+	}
 	if last.Valid {
 		edges = following(last.Time, sub.AnchorDay, zone)
 		if sub.NextID.Valid {
@@ -80,6 +83,16 @@ func following(end time.Time, anchorDay int, zone *time.Location) usage.Period {
 func (t *tx) currentPeriod(ctx context.Context, subscriptionID int64) (period periodRow, err error) {
 	const query = `SELECT id, ends_at FROM billing_periods WHERE subscription_id = $1 AND starts_at <= $2 AND ends_at > $2`
 	return period, t.GetContext(ctx, &period, query, subscriptionID, t.now)
+}
+
+// firstPeriod is the one that stands for the time before it: periods follow each other without a gap, so that a clock which
+// is in none of them, and not behind the last, was set back. To open the next one would skip one at every question.
+func (t *tx) firstPeriod(ctx context.Context, subscriptionID int64) (period periodRow, err error) {
+	const query = `SELECT id, ends_at FROM billing_periods WHERE subscription_id = $1 ORDER BY starts_at LIMIT 1`
+	if err := t.GetContext(ctx, &period, query, subscriptionID); err != nil {
+		return period, fmt.Errorf("first period of subscription %d: %w", subscriptionID, err)
+	}
+	return period, nil
 }
 
 func (t *tx) insertPeriod(ctx context.Context, subscriptionID, tenantID, versionID int64, edges usage.Period) (period periodRow, err error) {
