@@ -26,8 +26,10 @@ test: need-tests build ## install what is missing, run every test
 faults: need-go need-postgres ## print what clients see and what is recorded when providers fail
 	$(GO) test -count=1 -timeout 10m -run TestTableOfFaults -v ./cmd/filaia
 
-bench: need-postgres need-redis build ## measure, each figure against a baseline in the same run
+EVENTS ?= 2000000
+bench: need-postgres need-redis build ## measure, each figure against a baseline in the same run; pages over EVENTS=2000000 calls
 	$(GO) run ./bench
+	$(GO) run ./bench/dashboard -events $(EVENTS)
 
 SEED ?= 1
 MINUTES ?= 10
