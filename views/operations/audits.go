@@ -92,6 +92,13 @@ func (a Audit) by(p i18n.Printer) string {
 	return a.By
 }
 
+func (a Audit) asked(p i18n.Printer) string {
+	if a.By == "" {
+		return p.T("operations.audit.hourly")
+	}
+	return p.T("operations.audit.asked_by", "who", a.By)
+}
+
 func (m PageModel) auditFigure(p i18n.Printer) ui.StatModel {
 	figure := ui.StatModel{Label: p.T("operations.figure.audit"), Value: "–", Note: p.T("operations.figure.audit_none"), Href: "/operations/books"}
 	if a := m.Audit; !a.At.IsZero() {
