@@ -47,7 +47,7 @@ type Call struct {
 	route  *route // of the last attempt; nil: no provider was asked
 	hold   quota.Hold
 	ticket ratelimit.Ticket
-	policy *tenancy.CachePolicy // the caller's
+	policy tenancy.CachePolicy
 	start  time.Time
 	keeper string // the provider that keeps what is continued; empty: any will do
 
@@ -160,7 +160,7 @@ func rateRefusal(err error) error {
 func (g *Gateway) newCall(id ID, caller *tenancy.Caller, offer *offer, r Request) *Call {
 	sec, nsec := id.Time().UnixTime()
 	return &Call{
-		g: g, offer: offer, policy: &caller.Cache, start: g.Now(), fromElsewhere: fromElsewhere{question: r.Question},
+		g: g, offer: offer, policy: caller.Cache, start: g.Now(), fromElsewhere: fromElsewhere{question: r.Question},
 		event: usage.Event{
 			ID: id.UUID, CreatedAt: time.Unix(sec, nsec).UTC(), TenantID: caller.TenantID, KeyID: caller.KeyID,
 			PeriodID: caller.PeriodID, Model: offer.Name, Endpoint: r.Endpoint, Streamed: r.Stream, Held: caller.Hard(), RequestID: id.String(),
