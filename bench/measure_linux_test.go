@@ -13,7 +13,7 @@ var tiny = sizes{
 	openRounds: 1, openRate: 200, openCalls: 60, latency: 5 * time.Millisecond,
 	streamRounds: 1, streams: 20, atOnce: 10,
 	held: 10, heldFew: 2, heldPause: 20 * time.Millisecond,
-	redisRounds: 1, replicaRounds: 1, replicaCalls: 600,
+	redisRounds: 1, replicaRounds: 1, replicaCalls: 600, commitRounds: 1, commitEvents: 3000,
 	questions: 100, mixWarmup: 200, mixCalls: 200,
 }
 
