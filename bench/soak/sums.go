@@ -117,10 +117,10 @@ func (a *auditor) allowedOverrun(period int64) (reported, late tokens) {
 }
 
 // silent tells whether the replica of a call was silent for so long that others may have taken its leases, before what
-// the call used was committed.
+// the call used was committed. Calls that came once the grace had passed must have been refused, and explain nothing.
 func (a *auditor) silent(c *call) bool {
 	for _, t := range a.s.troubles.hit(c.replica, c.began, c.ended.Add(3*time.Second), freezeLong, killOne, killAll, killPostgres, freezePostgres) {
-		if t.to.Sub(t.from) > a.s.opts.grace*3/5 {
+		if t.to.Sub(t.from) > a.s.opts.grace*3/5 && c.began.Before(t.from.Add(a.s.opts.grace)) {
 			return true
 		}
 	}
