@@ -72,6 +72,13 @@ func (e *epoch) customer(plan int64, zone string, day int) (tenant int64, key te
 	return made.ID, key
 }
 
+// number runs a query that gives one number.
+func (e *epoch) number(query string, args ...any) (n int64) {
+	e.t.Helper()
+	e.must(e.db.Get(&n, query, args...))
+	return n
+}
+
 // twin is what one replica knows: callers, leases and how it commits.
 type twin struct {
 	e       *epoch
