@@ -134,6 +134,6 @@ func copyRows(ctx context.Context, conn any, statement, rows string) error {
 	if _, err := in.CopyData(ctx, rows); err != nil {
 		return err
 	}
-	_, err = in.Exec(nil) //nolint:staticcheck // how lib/pq ends a COPY; it has no other way
+	_, err = in.Exec(nil) // how lib/pq ends a COPY
 	return errors.Join(err, ctx.Err())
 }
