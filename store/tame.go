@@ -12,8 +12,7 @@ import (
 
 // These are far above any call, and so far below an overflow that no sum of calls, or price of its tokens, reaches one.
 const (
-	maxCallTokens = 1 << 30
-	maxCallCost   = 1 << 46 // US$ micros
+	maxCallCost = 1 << 46 // US$ micros
 
 	maxModel = 500 // bytes; a name that does not fit into an index row would fail the commit for ever
 
@@ -40,7 +39,7 @@ func tamed(events []usage.Event) []usage.Event {
 
 func tame(e *usage.Event) {
 	for _, t := range []*usage.Tokens{&e.Tokens, &e.Served} {
-		t.Input, t.Output = within(t.Input, maxCallTokens), within(t.Output, maxCallTokens)
+		t.Input, t.Output = within(t.Input, usage.MostTokens), within(t.Output, usage.MostTokens)
 		t.Cached, t.Reasoning = within(t.Cached, t.Input), within(t.Reasoning, t.Output)
 	}
 	e.HTTPStatus = int(within(int64(e.HTTPStatus), math.MaxInt16))

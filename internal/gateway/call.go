@@ -238,9 +238,6 @@ type Outcome struct {
 	Complete bool
 }
 
-// maxTokens is more than any call can use: what a broken provider reports must not break the sums.
-const maxTokens = 1 << 40
-
 // Finish records the call and settles its hold. Only after it returned nil may the last byte be sent. After the first
 // time it does nothing.
 func (c *Call) Finish(o Outcome) error {
@@ -282,7 +279,7 @@ func (c *Call) Finish(o Outcome) error {
 // sound makes a provider's figures fit for the books: those that break the rule that cached and reasoning tokens are
 // subsets, or are absurd, must not break the ledger.
 func sound(t usage.Tokens) usage.Tokens {
-	t.Input, t.Output = min(max(t.Input, 0), maxTokens), min(max(t.Output, 0), maxTokens)
+	t.Input, t.Output = min(max(t.Input, 0), usage.MostTokens), min(max(t.Output, 0), usage.MostTokens)
 	t.Cached, t.Reasoning = min(max(t.Cached, 0), t.Input), min(max(t.Reasoning, 0), t.Output)
 	return t
 }

@@ -47,6 +47,10 @@ type Tokens struct {
 	Input, Cached, Output, Reasoning int64
 }
 
+// MostTokens is far above what any call can use, and so far below an overflow that no sum of calls, or price of their tokens,
+// reaches one. A call is settled and recorded with no more, whatever its provider reports: both must say the same.
+const MostTokens = 1 << 30
+
 // Event is one call that reached the provider. Tokens are what is billed.
 type Event struct {
 	ID          uuid.UUID // version 7, its time is CreatedAt to the millisecond
