@@ -115,7 +115,7 @@ func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 		case !b.reachable().covers(need):
 			return Pair{}, b.refusal(need)
 		default:
-			b.recall(ctx, need)
+			b.recall(need)
 			if !b.waitSettled(ctx) {
 				return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining(), Busy: true}
 			}
@@ -135,14 +135,14 @@ func (b *bucket) refusal(need Pair) error {
 }
 
 // recall asks other replicas to hand back what they do not hold, where that could help.
-func (b *bucket) recall(ctx context.Context, need Pair) {
+func (b *bucket) recall(need Pair) {
 	now := b.now()
 	if b.avail().plus(b.held).plus(b.free).covers(need) || now.Sub(b.recalled) < recheckAfter {
 		return
 	}
 	b.recalled = now
 	b.asks.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
 		defer cancel()
 		_ = b.lessor.Recall(ctx, b.periodID) // asked again while somebody waits
 	})
@@ -187,17 +187,18 @@ func (b *bucket) confirm(ctx context.Context) error {
 // shows in the bucket; an error means that ctx ended.
 func (b *bucket) ask(ctx context.Context, need Pair) error {
 	if b.leasing == nil {
-		b.startLease(ctx, need)
+		b.startLease(need)
 	}
 	return b.awaitLease(ctx, leaseTimeout)
 }
 
-// startLease asks the database in the background: it outlives the caller, since others wait for it, too.
-func (b *bucket) startLease(ctx context.Context, need Pair) {
+// startLease asks the database in the background: it outlives the caller, whose context may be used again for another
+// request, since others wait for it, too.
+func (b *bucket) startLease(need Pair) {
 	done := make(chan struct{})
 	b.leasing = done
 	b.asks.Go(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
 		defer cancel()
 		grant, err := b.lessor.Lease(ctx, b.periodID, need)
 		b.mu.Lock()
@@ -325,7 +326,7 @@ func (b *bucket) refresh(ctx context.Context) {
 	b.activeAt = b.now()
 	due := !b.known || b.now().Sub(b.heardAt) > softRefresh
 	if due && b.leasing == nil && (b.away == nil || b.now().Sub(b.triedAt) >= awayRetry) {
-		b.startLease(ctx, Pair{})
+		b.startLease(Pair{})
 		if b.limit == (Pair{}) {
 			_ = b.awaitLease(ctx, recheckAfter)
 		}

@@ -109,7 +109,7 @@ func (m *Manager) leaseAhead(b *bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if need, low := b.runsLow(); low {
-		b.startLease(context.Background(), need) // whoever needs it next asks again and reports
+		b.startLease(need) // whoever needs it next asks again and reports
 	}
 }
 

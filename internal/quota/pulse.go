@@ -72,7 +72,7 @@ func (p *pulse) beat(ctx context.Context) error {
 		b = &beat{done: make(chan struct{})}
 		p.beating = b
 		p.asks.Go(func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTimeout)
+			ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
 			defer cancel()
 			b.err = p.send(ctx)
 			p.mu.Lock()
