@@ -34,7 +34,7 @@ type sizes struct {
 
 	redisRounds int
 
-	replicaRounds, replicaCalls int // calls that a quota is for
+	replicaRounds, replicaCalls int // calls that a quota is for: about those of the Enterprise plan
 
 	commitRounds, commitEvents int // events a round
 
@@ -58,7 +58,7 @@ var (
 		streamRounds: 1, streams: 400, atOnce: 200,
 		held: 250, heldFew: 50, heldPause: 40 * time.Millisecond,
 		redisRounds:   1,
-		replicaRounds: 1, replicaCalls: 20_000,
+		replicaRounds: 1, replicaCalls: 90_000,
 		commitRounds: 1, commitEvents: 40_000,
 		questions: 5000, mixWarmup: 10_000, mixCalls: 10_000,
 	}
