@@ -205,3 +205,25 @@ func (l smallBuffers) Accept() (net.Conn, error) {
 	}
 	return conn, conn.(*net.TCPConn).SetWriteBuffer(4 << 10)
 }
+
+func TestAStopDoesNotWaitForConnectionsThatSaidNothing(t *testing.T) {
+	p := provider(t, openaitest.Options{})
+	i := newInstall(t, p.URL())
+	s := i.serve()
+	_, key := i.customer("calado", "--input-tokens", "1000", "--output-tokens", "1000", "--overage", "block")
+	for range 3 { // as browsers open them ahead
+		conn, err := net.Dial("tcp", i.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	// Connections are accepted in their order: these have been, once a call is answered.
+	if r := s.chat(key, question); r.status != http.StatusOK {
+		t.Fatalf("%d %s %v", r.status, r.body, r.err)
+	}
+	s.stop()
+	if log := s.output.String(); strings.Contains(log, "cutting calls") {
+		t.Fatalf("the stop waited until calls were cut, and there were none:\n%s", log)
+	}
+}

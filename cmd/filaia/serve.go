@@ -133,7 +133,8 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 		lookAfter(working, workers, cfg, db.Store, core.audited, log)
 	}
 	served := make(chan error, 1)
-	go func() { served <- site.app.Listener(cutStalled(v1.Linger(listener), stallTime)) }()
+	clients := cutStalled(v1.Linger(listener), stallTime)
+	go func() { served <- site.app.Listener(clients) }()
 	log.Info("serving", "address", listener.Addr().String(), "simulated_provider", cfg.Simulated())
 
 	select {
@@ -142,6 +143,7 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	case <-working.Done():
 	}
 	log.Info("stopping")
+	clients.dismiss()
 	site.stop(core, log)
 	stopWorking()
 	return errors.Join(err, workers.Wait())
