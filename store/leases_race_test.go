@@ -38,12 +38,7 @@ func TestALeaseThatWaitedForAHandBackIsGranted(t *testing.T) {
 		g, err := o.Leases("replica-2", testGrace, nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 500, Out: 500})
 		answers <- answer{g, err}
 	}()
-	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
-	for deadline := time.Now().Add(20 * time.Second); o.count(waiting) == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the lease does not wait")
-		}
-	}
+	o.awaitLock(t)
 	o.must(handBack.Commit())
 	if got := <-answers; got.err != nil || got.Granted != (quota.Pair{In: 500, Out: 500}) {
 		t.Fatalf("%+v %v", got.Grant, got.err)
@@ -77,19 +72,7 @@ func TestAHandBackThatWaitedForALeaseArrives(t *testing.T) {
 		}
 		answers <- stand
 	}()
-	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		var n int
-		if err := s.db.Get(&n, waiting); err != nil {
-			t.Fatal(err)
-		}
-		if n > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the hand-back does not wait")
-		}
-	}
+	s.awaitLock(t)
 	if err := other.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -98,5 +81,23 @@ func TestAHandBackThatWaitedForALeaseArrives(t *testing.T) {
 	}
 	if b := s.bucket(t); b.LeasedIn != 50 || b.LeasedOut != 50 {
 		t.Fatalf("%+v", b)
+	}
+}
+
+// awaitLock waits until somebody waits for a lock.
+func (s *Store) awaitLock(t *testing.T) {
+	t.Helper()
+	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		var n int
+		if err := s.db.Get(&n, waiting); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody waits")
+		}
 	}
 }

@@ -113,12 +113,7 @@ func TestAPlanChangeWaitsForUsageUnderWay(t *testing.T) {
 		change, err := o.ChangePlan(o.ctx, tenant.ID, hard.ID)
 		answers <- answer{change, err}
 	}()
-	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
-	for deadline := time.Now().Add(20 * time.Second); o.count(waiting) == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("the change of plan does not wait")
-		}
-	}
+	o.awaitLock(t)
 	o.must(commit.Commit())
 	got := <-answers
 	o.must(got.err)
