@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/fila-ia/filaia/internal/openaitest"
@@ -97,6 +98,8 @@ func (w *walk) opensABreaker() {
 	w.navigate("/operations")
 	w.shows("main", "Ao vivo", "Segunda casa")
 	head := `.house-head:has(a[href^="/providers/2"]) `
+	w.do(chromedp.EmulateViewport(desk, 2*screenHeight)) // a page that scrolls closes its menus
+	w.await("that all is in view", `document.documentElement.scrollHeight <= innerHeight`)
 	w.click(head + "[popovertarget]")
 	w.await("the menu", element(".menu:popover-open"))
 	read[bool](w.tab, `document.querySelector(".menu:popover-open").dataset.mark = "yes"; true`)
