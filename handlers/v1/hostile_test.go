@@ -121,6 +121,7 @@ type failing struct {
 type gatewayLedger interface {
 	Begin(e *usage.Event) error
 	Finish(e *usage.Event) error
+	Once(e *usage.Event) error
 }
 
 func (f *failing) Finish(e *usage.Event) error {
@@ -128,6 +129,13 @@ func (f *failing) Finish(e *usage.Event) error {
 		return errors.New("no space left on device")
 	}
 	return f.gatewayLedger.Finish(e)
+}
+
+func (f *failing) Once(e *usage.Event) error {
+	if f.refuse.Load() {
+		return errors.New("no space left on device")
+	}
+	return f.gatewayLedger.Once(e)
 }
 
 func TestACallThatCouldNotBeRecordedIsRecordedLater(t *testing.T) {

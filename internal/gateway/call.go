@@ -255,7 +255,11 @@ func (c *Call) Finish(o Outcome) error {
 	if o.FirstByte > 0 {
 		e.FirstByteMS = o.FirstByte.Milliseconds()
 	}
-	err := c.g.Ledger.Finish(e)
+	record := c.g.Ledger.Finish
+	if !c.begun {
+		record = c.g.Ledger.Once
+	}
+	err := record(e)
 	used := quota.Pair{In: e.Tokens.Input, Out: e.Tokens.Output}
 	if err != nil && !c.begun {
 		used = quota.Pair{} // an answer of the cache that is not given

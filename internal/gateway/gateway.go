@@ -19,10 +19,11 @@ import (
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// Ledger records calls durably: both return only once the record would survive the death of this process.
+// Ledger records calls durably: each returns only once the record would survive the death of this process.
 type Ledger interface {
 	Begin(e *usage.Event) error
-	Finish(e *usage.Event) error
+	Finish(e *usage.Event) error // of what was begun
+	Once(e *usage.Event) error   // of what was not: the first to be refused when there is no room
 }
 
 // Upstream speaks HTTP to one provider.

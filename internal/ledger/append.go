@@ -18,14 +18,17 @@ const (
 )
 
 // Begin records that the provider is about to be called. On an error nothing was recorded: the call must not be made.
-func (l *Ledger) Begin(e *usage.Event) error { return l.append(opened, e) }
+func (l *Ledger) Begin(e *usage.Event) error { return l.append(opened, false, e) }
 
-// Finish records the call's outcome, whether or not it was begun: what the cache answers is one record. On an error
-// nothing was recorded, and Finish may be called again at any time; until then a call that was begun counts as in flight,
-// and after a restart as interrupted.
-func (l *Ledger) Finish(e *usage.Event) error { return l.append(closed, e) }
+// Finish records the outcome of a call that was begun. On an error nothing was recorded, and Finish may be called again at
+// any time; until then the call counts as in flight, and after a restart as interrupted.
+func (l *Ledger) Finish(e *usage.Event) error { return l.append(closed, true, e) }
 
-func (l *Ledger) append(k kind, e *usage.Event) error {
+// Once records a call that was never begun, such as one that the cache answers: it has spent nothing yet, and leaves the
+// room that is reserved to calls under way. On an error nothing was recorded: the answer must not be given.
+func (l *Ledger) Once(e *usage.Event) error { return l.append(closed, false, e) }
+
+func (l *Ledger) append(k kind, late bool, e *usage.Event) error {
 	buffer := l.buffers.Get().(*[]byte) // not on the stack: what is summed or written through an interface escapes
 	defer l.buffers.Put(buffer)
 	record, err := appendRecord((*buffer)[:0], k, e)
@@ -37,8 +40,7 @@ func (l *Ledger) append(k kind, e *usage.Event) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// What the cache answered has spent nothing yet: it leaves the room that is reserved to calls under way.
-	return l.write(k, k == closed && e.Cache != usage.CacheHit, record)
+	return l.write(k, late, record)
 }
 
 // write puts one record behind the last; late, also behind the rotation mark. The mutex is held; it is let go while this

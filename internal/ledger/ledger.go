@@ -1,7 +1,7 @@
 // Package ledger is the durable spool of usage events, and the committer that moves them to the database.
 //
 // A call is one Begin, before the provider is asked, and one Finish, before the last byte is sent; one that the cache
-// answers is a Finish alone. Both return only when the record is in the log, so that a kill -9 loses nothing; Options.Sync
+// answers is one Once instead. All return only when the record is in the log, so that a kill -9 loses nothing; Options.Sync
 // says what a power cut may take. Run reads the log back behind the writers and hands batches to the Sink, however long
 // that was away; memory holds one batch. Recover replays what an earlier process left, this version of the program or one
 // before it: finished events as they are, calls that were begun and never finished as usage.Interrupted. An event may
@@ -95,7 +95,7 @@ func orDefault[T int | int64 | time.Duration](v *T, d T) {
 	}
 }
 
-// Ledger is one open spool folder. Begin, Finish, Flush and Stats may be called by many at once.
+// Ledger is one open spool folder. Begin, Finish, Once, Flush and Stats may be called by many at once.
 type Ledger struct {
 	dir       string
 	opts      Options

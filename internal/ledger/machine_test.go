@@ -280,7 +280,7 @@ func TestEveryPromiseIsKeptThroughAnyNumberOfLives(t *testing.T) {
 			},
 			"answer from the cache": func(*rapid.T) {
 				n++
-				if e := answered(n); m.l.Finish(e) == nil {
+				if e := answered(n); m.l.Once(e) == nil {
 					m.want[e.ID] = *e
 				}
 			},
