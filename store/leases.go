@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,8 +21,11 @@ type Leases struct {
 	replica string
 	life    uuid.UUID
 	grace   time.Duration
-	joined  bool // the first heartbeat has arrived
 	vitals  func() usage.Vitals
+
+	joining sync.Mutex
+	joined  bool  // the first heartbeat has arrived
+	reaped  int64 // as last told
 }
 
 // Leases gives the leases of a replica, named for as long as its data folder lives. grace is the silence after which
@@ -42,7 +46,7 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 			SELECT period_id, hard, limit_in, used_in, overrun_in, leased_in, limit_out, used_out, overrun_out, leased_out, changes + 1 AS changes,
 				greatest(limit_in - (used_in - overrun_in) - leased_in, 0) AS free_in,
 				greatest(limit_out - (used_out - overrun_out) - leased_out, 0) AS free_out
-			FROM quota_buckets WHERE period_id = $1 FOR UPDATE
+			FROM quota_buckets WHERE period_id = $1 AND EXISTS (SELECT FROM replicas WHERE name = $2 AND life = $6) FOR UPDATE
 		), g AS (
 			SELECT *, CASE WHEN $3::bigint = 0 OR NOT fits THEN 0 ELSE least(free_in, greatest($3, least(free_in / 4, $5))) END AS grant_in,
 				CASE WHEN $4::bigint = 0 OR NOT fits THEN 0 ELSE least(free_out, greatest($4, least(free_out / 4, $5))) END AS grant_out
@@ -64,9 +68,15 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 			committed_in, committed_out, changes
 		FROM g, own`
 	var g quota.Grant
-	row := l.s.db.QueryRowContext(ctx, lease, periodID, l.replica, need.In, need.Out, int64(maxChunk))
+	if err := l.join(ctx); err != nil {
+		return g, err
+	}
+	row := l.s.db.QueryRowContext(ctx, lease, periodID, l.replica, need.In, need.Out, int64(maxChunk), l.life)
 	err := row.Scan(&g.Granted.In, &g.Granted.Out, &g.Free.In, &g.Free.Out, &g.Limit.In, &g.Limit.Out, &g.Used.In, &g.Used.Out,
 		&g.Others.In, &g.Others.Out, &g.Leased.In, &g.Leased.Out, &g.Committed.In, &g.Committed.Out, &g.Version)
+	if errors.Is(err, sql.ErrNoRows) { // unless there is no such period
+		_, err = l.rejoin(ctx)
+	}
 	if err != nil {
 		return g, fmt.Errorf("lease from period %d: %w", periodID, err)
 	}
@@ -86,11 +96,12 @@ func (l *Leases) Return(ctx context.Context, periodID int64, idle quota.Pair, id
 		const give = `WITH r AS (
 				UPDATE quota_leases SET leased_in = leased_in - $3, leased_out = leased_out - $4, returned = $5
 				WHERE period_id = $1 AND replica = $2 AND returned IS DISTINCT FROM $5 AND leased_in >= $3 AND leased_out >= $4
+					AND EXISTS (SELECT FROM replicas WHERE name = $2 AND life = $6)
 				RETURNING leased_in, leased_out, committed_in, committed_out
 			)
 			UPDATE quota_buckets q SET leased_in = q.leased_in - $3, leased_out = q.leased_out - $4, changes = q.changes + 1
 			FROM r WHERE q.period_id = $1 RETURNING r.leased_in, r.leased_out, r.committed_in, r.committed_out, q.changes`
-		row := t.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id)
+		row := t.QueryRowContext(ctx, give, periodID, l.replica, idle.In, idle.Out, id, l.life)
 		err := row.Scan(&s.Leased.In, &s.Leased.Out, &s.Committed.In, &s.Committed.Out, &s.Version)
 		if errors.Is(err, sql.ErrNoRows) { // it came before, or the lease was taken back
 			s, err = t.stand(ctx, l.replica, periodID)
@@ -117,7 +128,11 @@ func stands(ctx context.Context, q sqlx.QueryerContext, replica string, periodID
 	const query = `SELECT b.period_id, coalesce(l.leased_in, 0), coalesce(l.leased_out, 0),
 			coalesce(l.committed_in, 0), coalesce(l.committed_out, 0), b.changes
 		FROM quota_buckets b LEFT JOIN quota_leases l ON l.period_id = b.period_id AND l.replica = $2
-		WHERE b.period_id = ANY ($1::bigint[])`
+		WHERE b.period_id = ANY ($1::bigint[])
+		UNION ALL
+		SELECT b.period_id, l.leased_in, l.leased_out, l.committed_in, l.committed_out, b.changes
+		FROM quota_leases l JOIN quota_buckets b ON b.period_id = l.period_id
+		WHERE l.replica = $2 AND (l.leased_in > 0 OR l.leased_out > 0) AND l.period_id <> ALL ($1::bigint[])`
 	rows, err := q.QueryContext(ctx, query, ints(periodIDs, func(id *int64) int64 { return *id }), replica)
 	if err != nil {
 		return nil, fmt.Errorf("read leases of %s: %w", replica, err)
@@ -176,38 +191,77 @@ func (t *tx) lockLeased(ctx context.Context, replica string) (string, error) {
 
 // Heartbeat says that this replica is alive. The first one takes its name for this life.
 func (l *Leases) Heartbeat(ctx context.Context) (reaped int64, err error) {
+	const beat = `UPDATE replicas SET beat = beat + 1, seen_at = now(), stopped_at = NULL,
+			version = $3, calls = $4, spool_events = $5, spool_age_ms = $6, spool_bytes = $7, damaged_files = $8
+		WHERE name = $1 AND life = $2 RETURNING reaped`
+	if err := l.join(ctx); err != nil {
+		return 0, err
+	}
+	v := l.tell()
+	err = l.s.db.GetContext(ctx, &reaped, beat, l.replica, l.life, v.Version, v.Calls,
+		v.SpoolEvents, v.SpoolAge.Milliseconds(), v.SpoolBytes, v.DamagedFiles)
+	if errors.Is(err, sql.ErrNoRows) {
+		return l.rejoin(ctx)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("lease heartbeat: %w", err)
+	}
+	l.joining.Lock()
+	l.reaped = reaped
+	l.joining.Unlock()
+	return reaped, nil
+}
+
+func (l *Leases) tell() usage.Vitals {
+	if l.vitals == nil {
+		return usage.Vitals{}
+	}
+	return l.vitals()
+}
+
+// join takes the replica's name for this life, once.
+func (l *Leases) join(ctx context.Context) error {
+	l.joining.Lock()
+	defer l.joining.Unlock()
+	if l.joined {
+		return nil
+	}
 	const join = `INSERT INTO replicas AS r (name, life, version, grace_ms) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (name) DO UPDATE SET life = excluded.life, version = excluded.version, grace_ms = excluded.grace_ms, beat = r.beat + 1,
 			started_at = now(), seen_at = now(), stopped_at = NULL
 		RETURNING reaped`
-	const beat = `UPDATE replicas SET beat = beat + 1, seen_at = now(), stopped_at = NULL,
-			version = $3, calls = $4, spool_events = $5, spool_age_ms = $6, spool_bytes = $7, damaged_files = $8
-		WHERE name = $1 AND life = $2 RETURNING reaped`
-	var v usage.Vitals
-	if l.vitals != nil {
-		v = l.vitals()
+	if err := l.s.db.GetContext(ctx, &l.reaped, join, l.replica, l.life, l.tell().Version, l.grace.Milliseconds()); err != nil {
+		return fmt.Errorf("join as replica %s: %w", l.replica, err)
 	}
-	if !l.joined {
-		err = l.s.db.GetContext(ctx, &reaped, join, l.replica, l.life, v.Version, l.grace.Milliseconds())
-		l.joined = err == nil
-	} else {
-		err = l.s.db.GetContext(ctx, &reaped, beat, l.replica, l.life, v.Version, v.Calls,
-			v.SpoolEvents, v.SpoolAge.Milliseconds(), v.SpoolBytes, v.DamagedFiles)
-	}
+	l.joined = true
+	return nil
+}
+
+// rejoin finds out why there is no row of this life: another life has the name, or the row was swept as one of a replica
+// that is gone. Then it is made again, as if the leases had been reaped: they may have been.
+func (l *Leases) rejoin(ctx context.Context) (reaped int64, err error) {
+	l.joining.Lock()
+	defer l.joining.Unlock()
+	const again = `INSERT INTO replicas AS r (name, life, version, grace_ms, reaped) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO UPDATE SET beat = r.beat + 1, seen_at = now() WHERE r.life = excluded.life
+		RETURNING reaped`
+	err = l.s.db.GetContext(ctx, &reaped, again, l.replica, l.life, l.tell().Version, l.grace.Milliseconds(), l.reaped+1)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return 0, quota.ErrSuperseded
 	case err != nil:
-		return 0, fmt.Errorf("lease heartbeat: %w", err)
+		return 0, fmt.Errorf("join again as replica %s: %w", l.replica, err)
 	}
+	l.reaped = reaped
 	return reaped, nil
 }
 
-// Leave notes that this replica went in good order.
+// Leave notes that this replica went in good order, and what it left in its spool if it could not commit it.
 func (l *Leases) Leave(ctx context.Context) error {
-	const leave = `UPDATE replicas SET stopped_at = now(), seen_at = now(), calls = 0, spool_events = 0, spool_age_ms = 0, spool_bytes = 0
+	const leave = `UPDATE replicas SET stopped_at = now(), seen_at = now(), calls = 0, spool_events = $3, spool_age_ms = $4, spool_bytes = $5
 		WHERE name = $1 AND life = $2`
-	if _, err := l.s.db.ExecContext(ctx, leave, l.replica, l.life); err != nil {
+	v := l.tell()
+	if _, err := l.s.db.ExecContext(ctx, leave, l.replica, l.life, v.SpoolEvents, v.SpoolAge.Milliseconds(), v.SpoolBytes); err != nil {
 		return fmt.Errorf("leave as replica %s: %w", l.replica, err)
 	}
 	return nil

@@ -80,7 +80,7 @@ func (r *Reaper) Sweep(ctx context.Context) error {
 	if now.Sub(r.sweep) > 4*r.every() { // this process was stopped, and maybe all were
 		clear(r.seen)
 	}
-	r.sweep = now
+	defer func() { r.sweep = r.now() }() // what a sweep waited for counts as listened to
 	before := r.seen
 	r.seen = make(map[string]sighting, len(list))
 	var errs []error
@@ -106,6 +106,10 @@ func (r *Reaper) Sweep(ctx context.Context) error {
 // reap takes back what a replica leases, unless it was heard of meanwhile.
 func (s *Store) reap(ctx context.Context, dead lessee) (in, out int64, err error) {
 	err = s.inTx(ctx, func(t *tx) error {
+		// The dead one may hold a lock itself, until PostgreSQL notices; the others are looked at meanwhile.
+		if _, err := t.ExecContext(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
+			return err
+		}
 		periods, err := t.lockLeased(ctx, dead.Name)
 		if err != nil {
 			return err
@@ -190,7 +194,8 @@ func (s *Store) SweepReplicas(ctx context.Context) error {
 	if _, err := s.db.ExecContext(ctx, leases, s.now().Add(-replicasKept)); err != nil {
 		return fmt.Errorf("sweep leases: %w", err)
 	}
-	const replicas = `DELETE FROM replicas r WHERE r.seen_at < now() - $1 * interval '1 second'
+	// What lies in the spool of one that is gone may still come.
+	const replicas = `DELETE FROM replicas r WHERE r.seen_at < now() - $1 * interval '1 second' AND r.spool_events = 0
 		AND NOT EXISTS (SELECT FROM quota_leases l WHERE l.replica = r.name)`
 	if _, err := s.db.ExecContext(ctx, replicas, replicasKept.Seconds()); err != nil {
 		return fmt.Errorf("sweep replicas: %w", err)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/usage"
 )
@@ -192,6 +194,12 @@ func TestAReplicasNameBelongsToItsNewestLife(t *testing.T) {
 	if _, err := old.Heartbeat(context.Background()); !errors.Is(err, quota.ErrSuperseded) {
 		t.Fatal(err)
 	}
+	if _, err := old.Lease(context.Background(), s.caller.PeriodID, quota.Pair{In: 1, Out: 1}); !errors.Is(err, quota.ErrSuperseded) {
+		t.Fatal(err)
+	}
+	if stand, err := old.Return(context.Background(), s.caller.PeriodID, quota.Pair{In: 10, Out: 10}, uuid.New()); err != nil || stand.Leased.In != 250 {
+		t.Fatalf("%+v %v; what the name leases is the new life's", stand, err)
+	}
 	s.beat(t, young)
 	list, err := s.Replicas(context.Background())
 	if err != nil || len(list) != 1 || list[0].SpoolEvents != 7 || list[0].SpoolAge != time.Minute || list[0].LeasedIn != 250 || !list[0].StoppedAt.IsZero() {
@@ -203,7 +211,7 @@ func TestAReplicasNameBelongsToItsNewestLife(t *testing.T) {
 	if err := young.Leave(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if list, _ = s.Replicas(context.Background()); list[0].StoppedAt.IsZero() || list[0].SpoolEvents != 0 || list[0].LeasedIn != 0 {
+	if list, _ = s.Replicas(context.Background()); list[0].StoppedAt.IsZero() || list[0].SpoolEvents != 7 || list[0].LeasedIn != 0 {
 		t.Fatalf("%+v", list)
 	}
 	s.audit(t)
@@ -214,7 +222,7 @@ func TestReplicasThatAreGoneAreForgottenOnceTheyOweNothing(t *testing.T) {
 	ctx := context.Background()
 	l := s.lease(t, "gone")
 	s.beat(t, s.Leases("here", testGrace, nil))
-	if _, err := s.db.Exec(`UPDATE replicas SET seen_at = now() - interval '30 days' WHERE name = 'gone'`); err != nil {
+	if _, err := s.db.Exec(`UPDATE replicas SET seen_at = now() - interval '30 days', spool_events = 1 WHERE name = 'gone'`); err != nil {
 		t.Fatal(err)
 	}
 	left := func() int {
@@ -234,7 +242,17 @@ func TestReplicasThatAreGoneAreForgottenOnceTheyOweNothing(t *testing.T) {
 	if err := l.ReleaseAll(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if left() != 2 {
+		t.Fatal("a replica was forgotten whose spool may still come")
+	}
+	if _, err := s.db.Exec(`UPDATE replicas SET spool_events = 0`); err != nil {
+		t.Fatal(err)
+	}
 	if left() != 1 {
 		t.Fatal("a replica that is gone is still listed")
+	}
+	// One that lives after all joins again, and hears that its leases may have been taken back.
+	if reaped := s.beat(t, l); reaped == 0 || left() != 2 {
+		t.Fatalf("reaped %d times; it lives", reaped)
 	}
 }

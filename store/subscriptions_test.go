@@ -126,6 +126,7 @@ func TestAPlanChangeWaitsForUsageUnderWay(t *testing.T) {
 func TestAPlanChangeUnderLeasesNeverBreaksTheLimit(t *testing.T) {
 	o := openOffice(t)
 	soft, hard := o.plan("ouro", charging(3000, 3000)), o.plan("prata", blocking(3000, 3000))
+	leases := o.Leases("replica-1", testGrace, nil)
 	for range 5 {
 		tenant := o.customer("Padaria", soft.ID)
 		_, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "site"})
@@ -136,7 +137,7 @@ func TestAPlanChangeUnderLeasesNeverBreaksTheLimit(t *testing.T) {
 				return err
 			}
 			for range 10 {
-				if _, err := o.Leases("replica-1", testGrace, nil).Lease(o.ctx, caller.PeriodID, quota.Pair{In: 500, Out: 500}); err != nil {
+				if _, err := leases.Lease(o.ctx, caller.PeriodID, quota.Pair{In: 500, Out: 500}); err != nil {
 					return err
 				}
 			}

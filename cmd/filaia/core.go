@@ -168,7 +168,7 @@ func (c *core) recover(ctx context.Context) error {
 	}
 	beating, stop := context.WithCancel(ctx)
 	var beats errgroup.Group
-	beats.Go(func() error { return c.quota.Run(beating) })
+	beats.Go(func() error { return c.quota.Live(beating) })
 	report, err := c.ledger.Recover(ctx)
 	stop()
 	if err := errors.Join(err, beats.Wait()); err != nil {

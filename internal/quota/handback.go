@@ -7,12 +7,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// HandBack returns what nobody holds of a period: another replica has asked for it.
+// HandBack returns what nobody holds of a period: another replica has asked for it. The database is asked first how the
+// lease stands, since it may know of one that this process never heard of.
 func (m *Manager) HandBack(ctx context.Context, periodID int64) {
-	m.mu.RLock()
-	b := m.buckets[periodID]
-	m.mu.RUnlock()
-	if b != nil {
+	if err := m.sync(ctx, []int64{periodID}); err != nil {
+		return // the other replica asks again
+	}
+	if b := m.known(periodID); b != nil {
 		m.giveBack(ctx, b)
 	}
 }
@@ -56,6 +57,8 @@ func (b *bucket) giveBack(ctx context.Context) error {
 	if owed.Pair == (Pair{}) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
+	defer cancel()
 	stand, err := b.lessor.Return(ctx, b.periodID, owed.Pair, owed.id)
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -89,9 +89,7 @@ func (m *Manager) Reserve(ctx context.Context, periodID int64, want Want) (Hold,
 }
 
 func (m *Manager) bucket(periodID int64) *bucket {
-	m.mu.RLock()
-	b := m.buckets[periodID]
-	m.mu.RUnlock()
+	b := m.known(periodID)
 	if b != nil {
 		return b
 	}
@@ -115,10 +113,7 @@ func (m *Manager) leaseAhead(b *bucket) {
 
 // Committed tells how this replica's lease of a period stands after a commit.
 func (m *Manager) Committed(periodID int64, s Stand) {
-	m.mu.RLock()
-	b := m.buckets[periodID]
-	m.mu.RUnlock()
-	if b != nil {
+	if b := m.known(periodID); b != nil {
 		b.hear(s)
 	}
 }
@@ -133,9 +128,18 @@ const (
 
 // Run keeps the leases alive and hands idle ones back until ctx ends. ErrSuperseded means that this process must stop.
 func (m *Manager) Run(ctx context.Context) error {
-	beat, sweep := time.NewTicker(m.pulse.every), time.NewTicker(sweepEvery)
+	ctx, stop := context.WithCancel(ctx)
+	var sweeping sync.WaitGroup
+	defer sweeping.Wait()
+	defer stop()
+	sweeping.Go(func() { m.sweepLoop(ctx) }) // beside the heartbeats, which must not wait for it
+	return m.Live(ctx)
+}
+
+// Live sends heartbeats until ctx ends, and no more: what an earlier life leased is not this one's to spend or return.
+func (m *Manager) Live(ctx context.Context) error {
+	beat := time.NewTicker(m.pulse.every)
 	defer beat.Stop()
-	defer sweep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -144,11 +148,68 @@ func (m *Manager) Run(ctx context.Context) error {
 			if err := m.Beat(ctx); errors.Is(err, ErrSuperseded) {
 				return err
 			}
+		}
+	}
+}
+
+func (m *Manager) sweepLoop(ctx context.Context) {
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-sweep.C:
-			m.returnIdle(ctx, returnAfter)
+			m.sweep(ctx, returnAfter)
 			m.forgetIdle(forgetAfter)
 		}
 	}
+}
+
+// sweep hands back what rests. It asks first how the leases stand: what was leased, and the answer lost, is known to the
+// database alone.
+func (m *Manager) sweep(ctx context.Context, idleFor time.Duration) {
+	if err := m.sync(ctx, m.resting()); err != nil && ctx.Err() == nil {
+		m.log.Warn("ask how leases stand", "error", err)
+	}
+	m.returnIdle(ctx, idleFor)
+}
+
+// resting are the periods of buckets that wait for nothing but the word that all is committed.
+func (m *Manager) resting() (ids []int64) {
+	for _, b := range m.all() {
+		b.mu.Lock()
+		if b.holds == 0 && b.pending() != (Pair{}) {
+			ids = append(ids, b.periodID)
+		}
+		b.mu.Unlock()
+	}
+	return ids
+}
+
+// sync asks how leases stand, see Lessor.Stands.
+func (m *Manager) sync(ctx context.Context, periodIDs []int64) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
+	defer cancel()
+	stands, err := m.lessor.Stands(ctx, periodIDs)
+	if err != nil {
+		return fmt.Errorf("ask how leases stand: %w", err)
+	}
+	for id, s := range stands {
+		if b := m.known(id); b != nil {
+			b.hear(s)
+		} else if s.Leased != (Pair{}) {
+			m.bucket(id).hear(s)
+		}
+	}
+	return nil
+}
+
+// known is a period's bucket, nil where nothing is known of it.
+func (m *Manager) known(periodID int64) *bucket {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.buckets[periodID]
 }
 
 // Beat sends one heartbeat, at the start and then every so often.
@@ -163,19 +224,11 @@ func (m *Manager) Beat(ctx context.Context) error {
 // resync asks how all leases stand: they were taken back while this replica was silent.
 func (m *Manager) resync(ctx context.Context) error {
 	m.log.Warn("this replica was silent for so long that its leases were taken back; calls that were under way may count beyond their limits")
-	all := m.all()
-	ids := make([]int64, len(all))
-	for i, b := range all {
-		ids[i] = b.periodID
+	var ids []int64
+	for _, b := range m.all() {
+		ids = append(ids, b.periodID)
 	}
-	stands, err := m.lessor.Stands(ctx, ids)
-	if err != nil {
-		return fmt.Errorf("ask how leases stand: %w", err)
-	}
-	for _, b := range all {
-		b.hear(stands[b.periodID])
-	}
-	return nil
+	return m.sync(ctx, ids)
 }
 
 // Stats is what calls in flight hold.
@@ -223,5 +276,5 @@ func (b *bucket) forget(idleFor time.Duration) bool {
 // Close hands every lease back. Calls must have ended and the ledger must be committed.
 func (m *Manager) Close(ctx context.Context) {
 	m.asks.Wait()
-	m.returnIdle(ctx, 0)
+	m.sweep(ctx, 0)
 }

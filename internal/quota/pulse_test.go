@@ -163,6 +163,68 @@ func TestALeaseWhoseAnswerWasLostIsFoundAgain(t *testing.T) {
 	}
 }
 
+func TestALeaseWhoseAnswerWasLostGoesBackToWhoNeedsIt(t *testing.T) {
+	for name, handBack := range map[string]func(*Manager){
+		"on demand": func(m *Manager) { m.HandBack(context.Background(), 1) },
+		"at rest":   func(m *Manager) { m.sweep(context.Background(), 0) },
+		"at a stop": func(m *Manager) { m.Close(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &table{limit: Pair{100, 100}}
+			m := newManager(&forgetful{table: d, lose: 1})
+			if _, err := m.Reserve(brief(t), 1, Want{In: 40, Out: 40}); err == nil {
+				t.Fatal("the answer was lost")
+			}
+			m.asks.Wait()
+			handBack(m)
+			if d.leased != (Pair{}) {
+				t.Fatalf("%v stay leased by a replica that does not know it", d.leased)
+			}
+		})
+	}
+}
+
+func TestALeaseThatThisProcessNeverAskedForGoesBack(t *testing.T) {
+	d := &table{limit: Pair{100, 100}, leased: Pair{40, 40}, changes: 3} // of an earlier life, whose question came late
+	m := newManager(d)
+	m.sweep(brief(t), 0)
+	if d.leased != (Pair{}) {
+		t.Fatalf("%v stay leased", d.leased)
+	}
+}
+
+func TestHandBacksThatHangStarveNoHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &slowReturn{table: &table{limit: Pair{1000, 1000}}, arrive: make(chan struct{})}
+		m := newManager(d)
+		h, err := m.Reserve(t.Context(), 1, Want{In: 10, Out: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Settle(Pair{})
+		ctx, stop := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- m.Run(ctx) }()
+		time.Sleep(returnAfter + time.Minute) // by now it hands back, and waits
+		before := d.beatsSoFar()
+		time.Sleep(5 * time.Minute)
+		if n := d.beatsSoFar() - before; n < 25 {
+			t.Fatalf("%d heartbeats in five minutes", n)
+		}
+		close(d.arrive)
+		stop()
+		if err := <-ran; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func (d *table) beatsSoFar() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.beats
+}
+
 // forgetful loses the answers to its first leases, which were granted.
 type forgetful struct {
 	*table

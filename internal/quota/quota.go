@@ -54,7 +54,8 @@ type Lessor interface {
 	// Return hands back tokens of this replica's lease that nobody holds. The same id again changes nothing, and
 	// neither does more than the lease holds.
 	Return(ctx context.Context, periodID int64, idle Pair, id uuid.UUID) (Stand, error)
-	// Stands tells how this replica's leases of some periods stand, those of which it leases nothing among them.
+	// Stands tells how this replica's leases stand: of the periods that are named, whether or not it leases anything of
+	// them, and of all others of which it leases something.
 	Stands(ctx context.Context, periodIDs []int64) (map[int64]Stand, error)
 	// Recall asks the other replicas to hand back what they do not hold.
 	Recall(ctx context.Context, periodID int64) error

@@ -83,6 +83,9 @@ func (d *table) Stands(_ context.Context, ids []int64) (map[int64]Stand, error) 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	stands := map[int64]Stand{}
+	if stand := d.stand(); stand.Leased != (Pair{}) {
+		stands[1] = stand
+	}
 	for _, id := range ids {
 		stands[id] = d.stand()
 	}
