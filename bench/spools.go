@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"github.com/fila-ia/filaia/internal/ledger"
 	"github.com/fila-ia/filaia/internal/money"
@@ -214,10 +213,10 @@ func (h *house) copyBatch(ctx context.Context, events []usage.Event) error {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	copyIn, err := tx.PrepareContext(ctx, pq.CopyIn("bare", "id", "created_at", "tenant_id", "key_id", "period_id", "model", "endpoint", "status",
-		"http_status", "streamed", "estimated", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd_micros",
-		"charge_brl_micros", "latency_ms", "first_byte_ms", "request_id", "provider_id", "provider", "cache", "served_input",
-		"served_output", "saved_usd_micros"))
+	copyIn, err := tx.PrepareContext(ctx, `COPY bare (id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status, streamed,
+		estimated, input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros,
+		charge_brl_micros, latency_ms, first_byte_ms, request_id, provider_id, provider, cache, served_input,
+		served_output, saved_usd_micros) FROM STDIN`)
 	if err != nil {
 		return err
 	}
