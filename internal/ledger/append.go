@@ -128,13 +128,15 @@ func (l *Ledger) heal() error {
 		return fmt.Errorf("cut the torn end of ledger segment %d: %w", l.last, err)
 	}
 	l.torn = false
+	// The cut gave back the room that was reserved behind it. Where others took it meanwhile, the record that needs it says so.
+	_ = l.file.Reserve(l.opts.room())
 	return nil
 }
 
 // rotate begins the next file. On an error the ledger stays with the file it has.
 func (l *Ledger) rotate() error {
 	number := l.last + 1
-	next, err := l.opts.begin(l.path(number), l.opts.SegmentBytes+l.opts.SegmentBytes/4)
+	next, err := l.opts.begin(l.path(number), l.opts.room())
 	if err != nil {
 		return fmt.Errorf("begin ledger segment %d: %w", number, err)
 	}

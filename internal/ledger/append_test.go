@@ -66,6 +66,13 @@ func (f diskFile) Truncate(size int64) error {
 	return f.file.Truncate(size)
 }
 
+func (f diskFile) Reserve(room int64) error {
+	if f.d.full.Load() {
+		return syscall.ENOSPC
+	}
+	return f.file.Reserve(room)
+}
+
 func (f diskFile) Sync() error {
 	f.d.syncs.Add(1)
 	if f.d.onSync != nil {
@@ -242,6 +249,28 @@ func TestWithoutAFurtherFileNothingBeginsButAllFinishes(t *testing.T) {
 	must(t, l.Once(hit))
 	flushed(t, l)
 	checkSame(t, sink.all(), want)
+}
+
+func TestATornEndDoesNotCostTheRoomOfCallsUnderWay(t *testing.T) {
+	for name, taken := range map[string]bool{"there still": false, "taken by others": true} {
+		t.Run(name, func(t *testing.T) {
+			d, dir := newDisk(plenty), t.TempDir()
+			l, _ := recovered(t, dir, Options{Sink: &table{}, SegmentBytes: 1 << 20, begin: d.begin})
+			must(t, l.Begin(opening(call(1))))
+			d.full.Store(taken)
+			d.room.Store(20)
+			if err := l.Begin(call(2)); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+			d.room.Store(plenty)
+			var info syscall.Stat_t
+			must(t, syscall.Stat(l.path(l.last), &info))
+			if reserved := info.Blocks*512 >= 1<<20+1<<18; info.Size != l.written || reserved == taken {
+				t.Errorf("%d bytes of records in a file of %d, which has %d of the disk", l.written, info.Size, info.Blocks*512)
+			}
+			must(t, l.Finish(call(1)))
+		})
+	}
 }
 
 func TestBeginFileReservesItsRoom(t *testing.T) {

@@ -14,13 +14,18 @@ import (
 	"time"
 )
 
-// file is what is written to; *os.File but for tests.
+// file is what is written to; an osFile but for tests.
 type file interface {
 	io.WriterAt
 	io.Closer
 	Truncate(size int64) error
+	Reserve(room int64) error // takes so many bytes of the disk for it, from its start
 	Sync() error
 }
+
+type osFile struct{ *os.File }
+
+func (f osFile) Reserve(room int64) error { return reserve(f.File, room) }
 
 // segment is one file of the log.
 type segment struct {
@@ -95,7 +100,7 @@ func beginFile(path string, room int64) (file, error) {
 	if err := reserve(f, room); err != nil {
 		return nil, errors.Join(fmt.Errorf("reserve %d bytes for %s: %w", room, path, err), f.Close(), os.Remove(path))
 	}
-	return f, nil
+	return osFile{f}, nil
 }
 
 // syncFolder makes a new file's name survive a power cut.

@@ -89,6 +89,9 @@ func (o *Options) setDefaults() error {
 	return nil
 }
 
+// room is what is reserved for a file: up to the mark, and for calls under way behind it.
+func (o *Options) room() int64 { return o.SegmentBytes + o.SegmentBytes/4 }
+
 func orDefault[T int | int64 | time.Duration](v *T, d T) {
 	if *v <= 0 {
 		*v = d
