@@ -122,7 +122,8 @@ func (t *tx) changePlan(ctx context.Context, subscriptionID, tenantID, planID in
 		return none, err
 	}
 	var now periodTerms
-	const query = `SELECT ` + planVersionColumns + `, s.next_plan_version_id IS NOT NULL AS scheduled,
+	const query = `SELECT ` + planVersionColumns + `,
+			s.next_plan_version_id IS NOT NULL OR s.plan_version_id <> bp.plan_version_id AS scheduled,
 			b.used_in + b.leased_in AS taken_in, b.used_out + b.leased_out AS taken_out
 		FROM quota_buckets b JOIN billing_periods bp ON bp.id = b.period_id
 		JOIN subscriptions s ON s.id = bp.subscription_id JOIN plan_versions v ON v.id = bp.plan_version_id
@@ -145,20 +146,74 @@ func (t *tx) changePlan(ctx context.Context, subscriptionID, tenantID, planID in
 		return change, t.moveNow(ctx, subscriptionID, tenantID, period.ID, to)
 	case tenancy.ChangeScheduled:
 		change.At = period.EndsAt.UTC()
+		opened, err := t.moveOpened(ctx, subscriptionID, period.ID, to)
+		if err != nil {
+			return none, err
+		}
+		if opened {
+			return change, t.auditChange(ctx, "tenant.plan_change_schedule", tenantID, &to)
+		}
 		return change, t.scheduleVersion(ctx, subscriptionID, tenantID, &to)
 	}
-	if now.Scheduled {
-		return change, t.scheduleVersion(ctx, subscriptionID, tenantID, nil)
+	if !now.Scheduled {
+		return change, nil
 	}
-	return change, nil
+	if _, err := t.moveOpened(ctx, subscriptionID, period.ID, to); err != nil {
+		return none, err
+	}
+	return change, t.scheduleVersion(ctx, subscriptionID, tenantID, nil)
+}
+
+// moveOpened sells at another version the periods after this one that a replica whose clock was ahead has opened already,
+// and whatever follows them; false: there are none. One of which more is used than the version includes stays as it is.
+func (t *tx) moveOpened(ctx context.Context, subscriptionID, periodID int64, to tenancy.PlanVersion) (bool, error) {
+	const lock = `SELECT b.period_id, b.used_in + b.leased_in <= $3 AND b.used_out + b.leased_out <= $4 AS fits
+		FROM quota_buckets b JOIN billing_periods p ON p.id = b.period_id
+		WHERE p.subscription_id = $1 AND p.starts_at > (SELECT starts_at FROM billing_periods WHERE id = $2)
+		ORDER BY b.period_id FOR UPDATE OF b`
+	var opened []struct {
+		ID   int64 `db:"period_id"`
+		Fits bool  `db:"fits"`
+	}
+	if err := t.SelectContext(ctx, &opened, lock, subscriptionID, periodID, to.Terms.InputTokens, to.Terms.OutputTokens); err != nil {
+		return false, fmt.Errorf("lock periods after %d: %w", periodID, err)
+	}
+	if len(opened) == 0 {
+		return false, nil
+	}
+	for _, p := range opened {
+		if p.Fits {
+			if err := t.movePeriod(ctx, p.ID, to); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, t.moveSubscription(ctx, subscriptionID, to)
 }
 
 // moveNow sells the current period at another version; what was used and leased of it stays.
 func (t *tx) moveNow(ctx context.Context, subscriptionID, tenantID, periodID int64, to tenancy.PlanVersion) error {
-	const subscription = `UPDATE subscriptions SET plan_version_id = $2, next_plan_version_id = NULL WHERE id = $1`
-	if _, err := t.ExecContext(ctx, subscription, subscriptionID, to.ID); err != nil {
+	if err := t.moveSubscription(ctx, subscriptionID, to); err != nil {
+		return err
+	}
+	if err := t.movePeriod(ctx, periodID, to); err != nil {
+		return err
+	}
+	if _, err := t.moveOpened(ctx, subscriptionID, periodID, to); err != nil {
+		return err
+	}
+	return t.auditChange(ctx, "tenant.plan_change", tenantID, &to)
+}
+
+func (t *tx) moveSubscription(ctx context.Context, subscriptionID int64, to tenancy.PlanVersion) error {
+	const update = `UPDATE subscriptions SET plan_version_id = $2, next_plan_version_id = NULL WHERE id = $1`
+	if _, err := t.ExecContext(ctx, update, subscriptionID, to.ID); err != nil {
 		return fmt.Errorf("move subscription %d: %w", subscriptionID, err)
 	}
+	return nil
+}
+
+func (t *tx) movePeriod(ctx context.Context, periodID int64, to tenancy.PlanVersion) error {
 	if _, err := t.ExecContext(ctx, `UPDATE billing_periods SET plan_version_id = $2 WHERE id = $1`, periodID, to.ID); err != nil {
 		return fmt.Errorf("move period %d: %w", periodID, err)
 	}
@@ -167,7 +222,7 @@ func (t *tx) moveNow(ctx context.Context, subscriptionID, tenantID, periodID int
 	if _, err := t.ExecContext(ctx, bucket, periodID, hard, to.Terms.InputTokens, to.Terms.OutputTokens); err != nil {
 		return fmt.Errorf("move bucket %d: %w", periodID, err)
 	}
-	return t.auditChange(ctx, "tenant.plan_change", tenantID, &to)
+	return nil
 }
 
 // scheduleVersion notes the version of the next period; nil: it stays.
