@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -104,7 +105,7 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 	admitted := false
 	defer func() {
 		if !admitted { // refused, or a panic
-			ticket.Done(0)
+			c.giveBack()
 		}
 	}()
 	if err := c.enter(ctx, caller, r); err != nil {
@@ -114,6 +115,18 @@ func (g *Gateway) Admit(ctx context.Context, id ID, caller *tenancy.Caller, r Re
 	standing.QuotaLeft = c.hold.Remaining()
 	g.inFlight.Add(1)
 	return c, standing, nil
+}
+
+// giveBack ends a call that is not admitted: nothing of it stays held. Only a panic comes after the call was begun, which
+// is then recorded as failed.
+func (c *Call) giveBack() {
+	if c.begun {
+		c.g.inFlight.Add(1)
+		_ = c.Finish(Outcome{Status: usage.Failed, HTTPStatus: http.StatusInternalServerError}) // recorded late where it fails
+		return
+	}
+	c.hold.Settle(quota.Pair{})
+	c.ticket.Done(0)
 }
 
 // enter finds out who answers the call, and holds what that takes.
@@ -174,7 +187,6 @@ func (c *Call) open(ctx context.Context, caller *tenancy.Caller, r Request) (err
 		return err
 	}
 	if err := c.g.Ledger.Begin(&c.event); err != nil {
-		c.hold.Settle(quota.Pair{})
 		return &Refusal{Reason: NotRecordable, Cause: err}
 	}
 	c.begun = true

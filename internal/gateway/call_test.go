@@ -7,8 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fila-ia/filaia/internal/cache"
+	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/ratelimit"
 	"github.com/fila-ia/filaia/internal/tenancy"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
 func TestACallThatPanicsLeavesItsPlace(t *testing.T) {
@@ -29,6 +32,94 @@ func TestACallThatPanicsLeavesItsPlace(t *testing.T) {
 		if !errors.As(err, &r) || r.Reason != UnknownResponse {
 			t.Errorf("the place is still taken: %v", err)
 		}
+	}
+}
+
+// lessor leases all of a period to this process.
+type lessor struct {
+	quota.Lessor
+	limit quota.Pair
+}
+
+func (l lessor) Lease(context.Context, int64, quota.Pair) (quota.Grant, error) {
+	return quota.Grant{Stand: quota.Stand{Leased: l.limit, Version: 1}, Granted: l.limit, Limit: l.limit}, nil
+}
+
+func (l lessor) Heartbeat(context.Context) (int64, error) { return 0, nil }
+
+func (l lessor) Stands(_ context.Context, ids []int64) (map[int64]quota.Stand, error) {
+	stands := map[int64]quota.Stand{}
+	for _, id := range ids {
+		stands[id] = quota.Stand{Leased: l.limit, Version: 1}
+	}
+	return stands, nil
+}
+
+// brokenLedger panics, or breaks what comes next.
+type brokenLedger struct {
+	fullLedger
+	later *Gateway
+}
+
+func (l brokenLedger) Begin(*usage.Event) error {
+	if l.later == nil {
+		panic("broken")
+	}
+	l.later.Cache = nil
+	return nil
+}
+
+// roomyLedger takes all there is.
+type roomyLedger struct{ reservedLedger }
+
+func (*roomyLedger) Begin(*usage.Event) error { return nil }
+
+func TestACallThatIsNotAdmittedHoldsNoTokens(t *testing.T) {
+	for name, test := range map[string]struct {
+		ledger func(*Gateway) Ledger
+		late   int
+	}{
+		"its record is refused":     {ledger: func(*Gateway) Ledger { return fullLedger{} }},
+		"its record panics":         {ledger: func(*Gateway) Ledger { return brokenLedger{} }},
+		"a panic once it was begun": {ledger: func(g *Gateway) Ledger { return brokenLedger{later: g} }, late: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, limit := newStage(t, speaks(says{})), quota.Pair{In: 100, Out: 100}
+				s.g.Rates, s.g.Ledger = ratelimit.New(ratelimit.Options{}), test.ledger(s.g)
+				s.g.Quota = quota.NewManager(lessor{limit: limit}, time.Hour, s.g.Log, time.Now)
+				caller := &tenancy.Caller{TenantID: 7, PeriodID: 1, TenantRates: tenancy.Rates{ParallelCalls: 1}, Terms: tenancy.Terms{Overage: tenancy.Block}}
+				admit := func() (c *Call, err error) {
+					defer func() { _ = recover() }()
+					s.g.Cache, _ = cache.New(cache.Options{})
+					hundred := func() int64 { return 100 }
+					c, _, err = s.g.Admit(t.Context(), NewID(), caller, Request{
+						Model: "m", Choices: 1, MaxOutput: 100, InputBound: hundred, ExactInput: hundred, Question: &Question{},
+					})
+					return c, err
+				}
+				for range 3 {
+					if c, _ := admit(); c != nil {
+						t.Fatal("it was admitted")
+					}
+				}
+				s.g.inFlight.Wait()
+				if n := len(s.g.late.events); n != test.late || n > 0 && s.g.late.events[0].Status != usage.Failed {
+					t.Errorf("%d calls are recorded late: %+v", n, s.g.late.events)
+				}
+				s.g.Ledger = &roomyLedger{}
+				c, err := admit()
+				if c == nil {
+					t.Fatalf("tokens or place are held still: %v", err)
+				}
+				if left := c.QuotaLeft(); left != limit {
+					t.Errorf("%+v is left of %+v", left, limit)
+				}
+				if err := c.Finish(Outcome{}); err != nil || c.QuotaLeft() != limit {
+					t.Errorf("%+v is left of %+v: %v", c.QuotaLeft(), limit, err)
+				}
+			})
+		})
 	}
 }
 
