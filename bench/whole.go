@@ -61,9 +61,9 @@ func (b *bench) whole(ctx context.Context) error {
 func (b *bench) compare(name string, all []series, once, onceAll float64) {
 	r, both := b.report, pair{all[0], all[1]}
 	own := r.ratio(name, "ms", both, ownCPU)
-	own.atMost(2)
+	own.atMost(1.7)
 	with := r.ratio(name+", with PostgreSQL", "ms", both, allCPU)
-	with.atMost(3)
+	with.atMost(2.5)
 	if b.before == nil {
 		r.ratios("… this ratio, and what it was before limits and cache", once, own.Compared).atMost(growth)
 		r.ratios("… and with PostgreSQL", onceAll, with.Compared).atMost(growth)
