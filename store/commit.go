@@ -21,6 +21,7 @@ type UsageCommitter struct {
 	committed func(Committed)
 	prepared  *prepared
 	judgement judgement
+	shelf     shelf
 }
 
 // Committed is what one commit did in one period.
@@ -42,7 +43,7 @@ func (c *UsageCommitter) CommitUsage(ctx context.Context, events []usage.Event) 
 	}
 	events = tamed(events)
 	accounts, err := c.commit(ctx, events)
-	if errors.Is(err, errDuplicates) {
+	if errors.Is(err, errDuplicates) || errors.Is(err, errArchived) {
 		accounts, err = c.replay(ctx, events)
 	}
 	if err != nil {
@@ -81,6 +82,7 @@ func (c *UsageCommitter) commit(ctx context.Context, events []usage.Event) (map[
 // for; or, where nothing is judged, with what they are charged. The order of locks is the same for all replicas: buckets,
 // leases, hours, minutes, responses, keys, each by its id.
 func (c *UsageCommitter) attempt(ctx context.Context, events []usage.Event, judged []int64) (accounts map[int64]*account, err error) {
+	var dropped map[string]int
 	err = c.s.inCommit(ctx, c.prepared, func(t *tx) (err error) {
 		if judged != nil {
 			if err := t.insertEvents(ctx, events, judged); err != nil {
@@ -99,6 +101,9 @@ func (c *UsageCommitter) attempt(ctx context.Context, events []usage.Event, judg
 		if err != nil {
 			return err
 		}
+		if dropped, err = c.refuseArchived(ctx, t, events); err != nil {
+			return err
+		}
 		if err := t.addRollups(ctx, events, charges); err != nil {
 			return err
 		}
@@ -110,6 +115,9 @@ func (c *UsageCommitter) attempt(ctx context.Context, events []usage.Event, judg
 		}
 		return t.touch(ctx, events)
 	})
+	if err == nil {
+		c.shelf.tell(dropped)
+	}
 	return accounts, err
 }
 
@@ -130,6 +138,11 @@ func (c *UsageCommitter) fresh(ctx context.Context, events []usage.Event) ([]usa
 	if err := c.s.db.SelectContext(ctx, &known, query, ids, first.UTC().Truncate(time.Microsecond), last.UTC()); err != nil {
 		return nil, fmt.Errorf("look for committed events: %w", err)
 	}
+	aside, _, err := archived(ctx, c.s.db, events)
+	if err != nil {
+		return nil, err
+	}
+	known = append(known, aside...)
 	seen := make(map[uuid.UUID]bool, len(known))
 	for _, id := range known {
 		seen[id] = true

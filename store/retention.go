@@ -55,6 +55,9 @@ func (s *Store) SetRetention(ctx context.Context, r usage.Retention) error {
 	return nil
 }
 
+// spoolSlack is how long before a replica was heard of last its spool may begin with calls that are committed.
+const spoolSlack = 24 * time.Hour
+
 // DueMonths lists the months whose single calls are older than the retention, the oldest first.
 func (s *Store) DueMonths(ctx context.Context) ([]usage.DueMonth, error) {
 	r, err := s.Retention(ctx)
@@ -68,17 +71,22 @@ func (s *Store) DueMonths(ctx context.Context) ([]usage.DueMonth, error) {
 		Spool sql.NullString `db:"spool"`
 	}
 	// A replica that died with calls of the month in its spool commits them when it returns: then they must find their like.
+	// One that did not stop in good order was maybe heard of last before it recorded them, and its files are removed some
+	// minutes after they are committed: spoolSlack is more than that.
 	const query = `SELECT m.name, m.start,
 			EXISTS (SELECT FROM billing_periods WHERE ends_at > $1 AND starts_at < m.ends) AS open,
-			(SELECT min(name) FROM replicas WHERE spool_events > 0
-				AND seen_at - spool_age_ms * interval '1 millisecond' < m.ends) AS spool
+			(SELECT min(name) FROM replicas WHERE (stopped_at IS NULL OR spool_events > 0)
+				AND seen_at - spool_age_ms * interval '1 millisecond' - $3 * interval '1 second' < m.ends) AS spool
 		FROM (SELECT c.relname AS name, to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS start,
 				(to_timestamp(right(c.relname, 7), 'YYYY_MM')::timestamp + interval '1 month') AT TIME ZONE 'UTC' AS ends
 			FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 			WHERE i.inhparent = 'usage_events'::regclass AND c.relname ~ '^usage_events_[0-9]{4}_[0-9]{2}$') m
 		WHERE m.start <= $2 ORDER BY m.start`
-	now := s.now().UTC()
-	if err := s.db.SelectContext(ctx, &rows, query, now, r.Newest(now)); err != nil {
+	var now time.Time // a clock that is ahead puts no month aside too soon
+	if err := s.db.GetContext(ctx, &now, `SELECT least($1::timestamptz, clock_timestamp())`, s.now()); err != nil {
+		return nil, fmt.Errorf("read the clock: %w", err)
+	}
+	if err := s.db.SelectContext(ctx, &rows, query, now, r.Newest(now), spoolSlack.Seconds()); err != nil {
 		return nil, fmt.Errorf("list months to put aside: %w", err)
 	}
 	due := make([]usage.DueMonth, len(rows))

@@ -162,7 +162,11 @@ func TestAMonthWaitsForOpenPeriodsAndForSpools(t *testing.T) {
 		`UPDATE billing_periods SET ends_at = starts_at + interval '2 days' WHERE id = $1`, usage.WaitPeriod, "")
 	waits(`INSERT INTO replicas (name, life, spool_events, spool_age_ms, seen_at)
 			SELECT 'lost', gen_random_uuid(), 3, 60000, starts_at + interval '1 day' FROM billing_periods WHERE id = $1`,
-		`UPDATE replicas SET spool_events = 0 WHERE $1 > 0`, usage.WaitSpool, "lost")
+		`UPDATE replicas SET spool_events = 0, stopped_at = seen_at WHERE $1 > 0`, usage.WaitSpool, "lost")
+	// It told of nothing, and was killed: what it recorded since, or has committed just now, is in its files all the same.
+	waits(`INSERT INTO replicas (name, life, seen_at) SELECT 'killed', gen_random_uuid(), date_trunc('month', starts_at + interval '2 days') + interval '1 month'
+			FROM billing_periods WHERE id = $1`,
+		`UPDATE replicas SET seen_at = seen_at + interval '2 days' WHERE name = 'killed' AND $1 > 0`, usage.WaitSpool, "killed")
 	if names, err := s.DetachMonths(ctx); err != nil || !slices.Contains(names, table) {
 		t.Errorf("%v (%v), want %s", names, err, table)
 	}
