@@ -3,12 +3,14 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
 // prepared are the statements of a transaction that is run again and again: PostgreSQL parses and plans them once a
@@ -69,7 +71,8 @@ func (t *tx) SelectContext(ctx context.Context, dest any, query string, args ...
 	return t.Tx.SelectContext(ctx, dest, query, args...)
 }
 
-// inCommit runs fn in a transaction of the pool for commits of usage, with statements prepared there.
+// inCommit runs fn in a transaction of the pool for commits of usage, with statements prepared there. Where they do not fit
+// the tables any more it fails once a connection: the next prepares them anew.
 func (s *Store) inCommit(ctx context.Context, p *prepared, fn func(*tx) error) (err error) {
 	if err := p.prepare(ctx); err != nil {
 		return err
@@ -79,6 +82,9 @@ func (s *Store) inCommit(ctx context.Context, p *prepared, fn func(*tx) error) (
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer func() {
+		if outdated(err) {
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // which takes it out of the pool
+		}
 		if closed := conn.Close(); closed != nil && !errors.Is(closed, sql.ErrConnDone) {
 			err = errors.Join(err, closed)
 		}
@@ -95,4 +101,19 @@ func (s *Store) inCommit(ctx context.Context, p *prepared, fn func(*tx) error) (
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// outdated tells of a failure of what was prepared on a connection, which would come back as long as that lasts: a
+// migration changed the type of a column, or what is between us and PostgreSQL gave us another of its connections.
+func outdated(err error) bool {
+	var refused *pq.Error
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code.Name() {
+	case "feature_not_supported", // "cached plan must not change result type"
+		"invalid_sql_statement_name", "duplicate_prepared_statement":
+		return true
+	}
+	return false
 }
