@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,31 @@ const (
 type connector struct {
 	config  pq.Config
 	silence time.Duration // 0: for ever, as long as the context lasts
-	setup   string        // a statement for each new connection; may be empty
+	setup   string        // statements for each new connection; may be empty
+}
+
+// idleLimit is how long a transaction may stand still before PostgreSQL ends it with its connection. A process that is
+// stopped, or cut off, between two statements would otherwise keep its locks, which other replicas wait for, for as long as it
+// likes. Between two statements of a process that is well lie milliseconds.
+const idleLimit = 10 * time.Second
+
+// sessionBounds are statements by which PostgreSQL gives up a client that is gone, within half a minute, for what the
+// address does not set itself. They are no parameters of the start of a connection: poolers refuse to connect with those that
+// they do not know. PostgreSQL ignores those of TCP on a Unix socket.
+func sessionBounds(config pq.Config) string {
+	var set strings.Builder
+	for _, b := range [...]struct{ name, value string }{
+		{"idle_in_transaction_session_timeout", strconv.FormatInt(idleLimit.Milliseconds(), 10)},
+		{"tcp_keepalives_idle", "10"}, // s
+		{"tcp_keepalives_interval", "5"},
+		{"tcp_keepalives_count", "3"},
+		{"tcp_user_timeout", "25000"}, // ms, for what was sent and not received
+	} {
+		if _, own := config.Runtime[b.name]; !own {
+			fmt.Fprintf(&set, "SET %s = %s; ", b.name, b.value)
+		}
+	}
+	return set.String()
 }
 
 // several completes the address of a database on several hosts, of which one is the primary. What it does not say itself is

@@ -33,7 +33,8 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database address: %w", err)
 	}
-	db := sql.OpenDB(&connector{config: config, silence: silenceLimit})
+	bounds := sessionBounds(config)
+	db := sql.OpenDB(&connector{config: config, silence: silenceLimit, setup: bounds})
 	db.SetMaxOpenConns(MaxConnections)
 	db.SetMaxIdleConns(MaxConnections / 2)
 	db.SetConnMaxIdleTime(5 * time.Minute)
@@ -46,7 +47,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	s.patient.SetMaxIdleConns(-1) // seldom used
 	// Its statements differ only in how many rows they bring: planning them for that is work for nothing.
 	const planOnce = `SET plan_cache_mode = force_generic_plan`
-	s.commits = sqlx.NewDb(sql.OpenDB(&connector{config: config, silence: silenceLimit, setup: planOnce}), "postgres")
+	s.commits = sqlx.NewDb(sql.OpenDB(&connector{config: config, silence: silenceLimit, setup: bounds + planOnce}), "postgres")
 	s.commits.SetMaxIdleConns(1)
 	return s, nil
 }
