@@ -31,21 +31,31 @@ END $$;
 CREATE INDEX usage_tenant_hours_hour ON usage_tenant_hours (hour);
 CREATE INDEX usage_key_days_period ON usage_key_days (period_id);
 
--- usage_fold folds the hours before an instant, and the UTC days that ended before it. Who writes usage_hourly holds the
--- same lock shared until it commits: what was written before is seen here, and what comes later finds the new mark.
+-- usage_fold folds hours before an instant, up to the end of a UTC day, and that day where it is over; it tells whether more
+-- is left. Who writes usage_hourly holds the same lock shared until it commits: what was written before is seen here, and what
+-- comes later finds the new mark. Writers wait while it folds and stand in line behind it while it waits: so a call takes a day at
+-- most, and waits shortly. The server's own clock has a say, since a caller's that is ahead would make all that is written late.
 -- +goose StatementBegin
-CREATE FUNCTION usage_fold(before timestamptz) RETURNS void LANGUAGE plpgsql SET work_mem = '64MB' AS $$
+CREATE FUNCTION usage_fold(before timestamptz) RETURNS boolean LANGUAGE plpgsql SET work_mem = '64MB' SET lock_timeout = '200ms' AS $$
 DECLARE
+    last_hour  timestamptz := date_trunc('hour', least(before, now() - interval '5 minutes'), 'UTC');
     hours_from timestamptz;
-    hours_to   timestamptz := date_trunc('hour', before, 'UTC');
+    hours_to   timestamptz;
     days_from  timestamptz;
-    days_to    timestamptz := date_trunc('day', before, 'UTC');
+    days_to    timestamptz;
+    oldest     timestamptz;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('filaia_usage_fold'));
     SELECT f.until, date_trunc('day', f.until, 'UTC') INTO hours_from, days_from FROM usage_folded f;
-    IF hours_to <= hours_from THEN
-        RETURN;
+    IF last_hour <= hours_from THEN
+        RETURN false;
     END IF;
+    oldest := hours_from; -- of what is not folded; in the middle of a day that is also what the day lacks
+    IF hours_from = days_from THEN
+        SELECT coalesce(min(hour), last_hour) INTO oldest FROM usage_hourly WHERE hour >= hours_from;
+    END IF;
+    hours_to := least(last_hour, date_trunc('day', oldest, 'UTC') + interval '24 hours');
+    days_to := date_trunc('day', hours_to, 'UTC');
     INSERT INTO usage_tenant_hours (tenant_id, hour, requests, failures, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
             cost_usd_micros, charge_brl_micros, cache_lookups, cache_hits, served_input, served_output, saved_usd_micros)
         SELECT tenant_id, hour, sum(requests), sum(failures), sum(input_tokens), sum(cached_tokens), sum(output_tokens), sum(reasoning_tokens),
@@ -71,13 +81,19 @@ BEGIN
             FROM usage_tenant_hours WHERE hour >= days_from AND hour < days_to GROUP BY 1, 2 ORDER BY 1, 2;
     END IF;
     UPDATE usage_folded SET until = hours_to;
+    RETURN hours_to < last_hour;
 END $$;
 -- +goose StatementEnd
+
+-- A change of an hour's sums. It is not the type of usage_hourly's rows, which changes with every column that is added there.
+CREATE TYPE usage_hour_change AS (hour timestamptz, tenant_id bigint, key_id bigint, period_id bigint, model text, requests bigint,
+    failures bigint, input_tokens bigint, cached_tokens bigint, output_tokens bigint, reasoning_tokens bigint, cost_usd_micros bigint,
+    charge_brl_micros bigint, cache_lookups bigint, cache_hits bigint, served_input bigint, served_output bigint, saved_usd_micros bigint);
 
 -- usage_fold_late adds changes of hours that are folded already, such as of calls that a spool kept through an outage.
 -- Negative sums take away. Who comes here takes turns, so that two never wait for each other crosswise.
 -- +goose StatementBegin
-CREATE FUNCTION usage_fold_late(late usage_hourly[], folded timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION usage_fold_late(late usage_hour_change[], folded timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('filaia_usage_fold_late'));
     INSERT INTO usage_hours AS u (hour, requests, failures, input_tokens, cached_tokens, output_tokens, reasoning_tokens,
@@ -138,8 +154,8 @@ END $$;
 CREATE FUNCTION usage_hourly_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     folded timestamptz;
-    late   usage_hourly[];
-    taken  usage_hourly[];
+    late   usage_hour_change[];
+    taken  usage_hour_change[];
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NOT EXISTS (SELECT FROM added) THEN RETURN NULL; END IF;
@@ -149,12 +165,15 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtext('filaia_usage_fold'));
     SELECT f.until INTO folded FROM usage_folded f;
     IF TG_OP <> 'DELETE' THEN
-        SELECT array_agg(a) INTO late FROM added a WHERE a.hour < folded;
+        SELECT array_agg(ROW(a.hour, a.tenant_id, a.key_id, a.period_id, a.model, a.requests, a.failures, a.input_tokens, a.cached_tokens,
+                a.output_tokens, a.reasoning_tokens, a.cost_usd_micros, a.charge_brl_micros, a.cache_lookups, a.cache_hits, a.served_input,
+                a.served_output, a.saved_usd_micros)::usage_hour_change)
+            INTO late FROM added a WHERE a.hour < folded;
     END IF;
     IF TG_OP <> 'INSERT' THEN
         SELECT array_agg(ROW(g.hour, g.tenant_id, g.key_id, g.period_id, g.model, -g.requests, -g.failures, -g.input_tokens, -g.cached_tokens,
                 -g.output_tokens, -g.reasoning_tokens, -g.cost_usd_micros, -g.charge_brl_micros, -g.cache_lookups, -g.cache_hits, -g.served_input,
-                -g.served_output, -g.saved_usd_micros)::usage_hourly)
+                -g.served_output, -g.saved_usd_micros)::usage_hour_change)
             INTO taken FROM gone g WHERE g.hour < folded;
         late := array_cat(late, taken);
     END IF;
@@ -170,9 +189,6 @@ CREATE TRIGGER usage_hourly_updated AFTER UPDATE ON usage_hourly
     REFERENCING NEW TABLE AS added OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION usage_hourly_changed();
 CREATE TRIGGER usage_hourly_deleted AFTER DELETE ON usage_hourly
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION usage_hourly_changed();
-
--- Replicas of the version before may be writing: creating the triggers has waited for them.
-SELECT usage_fold(now() - interval '5 minutes') WHERE EXISTS (SELECT FROM usage_hourly);
 
 ALTER TABLE usage_tenant_hours ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_tenant ON usage_tenant_hours TO filaia_tenant USING (tenant_id = current_tenant());
@@ -191,6 +207,7 @@ DROP TRIGGER usage_hourly_inserted ON usage_hourly;
 DROP TRIGGER usage_hourly_updated ON usage_hourly;
 DROP TRIGGER usage_hourly_deleted ON usage_hourly;
 DROP FUNCTION usage_hourly_changed();
-DROP FUNCTION usage_fold_late(usage_hourly[], timestamptz);
+DROP FUNCTION usage_fold_late(usage_hour_change[], timestamptz);
+DROP TYPE usage_hour_change;
 DROP FUNCTION usage_fold(timestamptz);
 DROP TABLE usage_key_days, usage_tenant_days, usage_tenant_hours, usage_hours, usage_folded;

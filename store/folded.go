@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/fila-ia/filaia/internal/usage"
 )
@@ -14,11 +16,33 @@ import (
 // foldSlack is how long after its end an hour is folded: what comes later is added to what is folded, which costs more.
 const foldSlack = 5 * time.Minute
 
+// Whoever commits waits behind a fold that waits for its lock. So a try is short (usage_fold says how short), and there are
+// tries for longer than a replica that stands still in a commit keeps the lock (idleLimit).
+const (
+	foldPause = time.Second
+	foldTries = 15
+)
+
 // FoldUsage sums the hours that have ended up further, for reads of long spans. It is cheap where there is nothing to
-// fold; until it runs, reads are as exact but slower.
+// fold; until it runs, reads are as exact but slower. A day is folded at a time, so that commits wait for no more than that.
+// Where commits leave it no moment it is an error, and may be tried again later: what was folded stays.
 func (s *Store) FoldUsage(ctx context.Context) error {
-	if _, err := s.patient.ExecContext(ctx, `SELECT usage_fold($1)`, s.now().Add(-foldSlack)); err != nil {
-		return fmt.Errorf("fold usage: %w", err)
+	for try, more := 1, true; more; {
+		err := s.patient.QueryRowContext(ctx, `SELECT usage_fold($1)`, s.now().Add(-foldSlack)).Scan(&more)
+		if err == nil {
+			try = 1
+			continue
+		}
+		var refused *pq.Error
+		if !errors.As(err, &refused) || refused.Code.Name() != "lock_not_available" || try == foldTries {
+			return fmt.Errorf("fold usage: %w", err)
+		}
+		try++
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(foldPause):
+		}
 	}
 	return nil
 }

@@ -145,19 +145,7 @@ func TestFoldingMissesNoCommitUnderWay(t *testing.T) {
 	}
 	folding := make(chan error, 1)
 	go func() { folding <- s.FoldUsage(ctx) }()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		var waits bool
-		if err := s.db.Get(&waits, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`); err != nil {
-			t.Fatal(err)
-		}
-		if waits {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("folding does not wait for what is being written")
-		}
-	}
+	s.awaitFold(t)
 	if err := writing.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -171,4 +159,137 @@ func TestFoldingMissesNoCommitUnderWay(t *testing.T) {
 	}
 	s.commit(t, earlier(s.call(7, 1), 25*time.Hour), earlier(s.call(1, 1), 0))
 	s.foldedAgrees(t)
+}
+
+// awaitFold waits until somebody waits for the lock of folding.
+func (s *shop) awaitFold(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		var waits bool
+		if err := s.db.Get(&waits, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`); err != nil {
+			t.Fatal(err)
+		}
+		if waits {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("folding does not wait for what is being written")
+		}
+	}
+}
+
+// Whoever asks for a shared lock stands behind who waits for it alone: folding must not stay in that line.
+func TestFoldingThatWaitsForACommitLetsOthersPass(t *testing.T) {
+	s := openShop(t, charging(1000, 1000))
+	other := secondShop(t, s, "Oficina")
+	s.commit(t, earlier(s.call(100, 10), 26*time.Hour))
+	stuck, err := s.db.Beginx()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Rollback() //nolint:errcheck // after a commit it does nothing
+	if _, err := stuck.Exec(`UPDATE usage_hourly SET requests = requests + 1`); err != nil {
+		t.Fatal(err)
+	}
+	folding := make(chan error, 1)
+	go func() { folding <- s.FoldUsage(context.Background()) }()
+	s.awaitFold(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // folding tries for longer
+	defer cancel()
+	if err := other.committer().CommitUsage(ctx, []usage.Event{other.call(1, 1)}); err != nil {
+		t.Fatalf("a commit that has nothing to do with the one that is stuck: %v", err)
+	}
+	if err := stuck.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-folding; err != nil {
+		t.Fatal(err)
+	}
+	s.foldedAgrees(t)
+}
+
+func TestABacklogIsFoldedADayAtATime(t *testing.T) {
+	s := openShop(t, charging(1000, 1000))
+	now := time.Now().UTC()
+	for _, ago := range []int{30, 29, 28, 9, 8, 2, 1, 0} { // days, of which there are none between
+		for _, hour := range []time.Duration{3, 11, 23} {
+			s.commit(t, s.at(now.Truncate(utcDay).AddDate(0, 0, -ago-1).Add(hour*time.Hour), 10, 1))
+		}
+	}
+	folded := func() time.Time {
+		t.Helper()
+		until, err := foldedUntil(t.Context(), s.db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return until
+	}
+	fold := func(before time.Time) (more bool) {
+		t.Helper()
+		if err := s.db.Get(&more, `SELECT usage_fold($1)`, before); err != nil {
+			t.Fatal(err)
+		}
+		s.foldedAgrees(t)
+		return more
+	}
+	first := now.Truncate(utcDay).AddDate(0, 0, -31)
+	if more := fold(first.Add(12 * time.Hour)); more || !folded().Equal(first.Add(12*time.Hour)) {
+		t.Errorf("half a day is folded up to %s, more: %t", folded(), more)
+	}
+	for day := 1; day <= 3; day++ {
+		if more := fold(now); !more || !folded().Equal(first.AddDate(0, 0, day)) {
+			t.Errorf("after day %d it is folded up to %s, more: %t", day, folded(), more)
+		}
+	}
+	if more := fold(now); !more || !folded().Equal(first.AddDate(0, 0, 22)) {
+		t.Errorf("days without anything are not skipped: folded up to %s", folded())
+	}
+	if err := s.FoldUsage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if until := folded(); until.Before(now.Truncate(utcDay).Add(-time.Hour)) || fold(now.Add(-foldSlack)) {
+		t.Errorf("folding ends at %s and leaves some", until)
+	}
+	s.foldedAgrees(t)
+}
+
+// What is written before the mark is added to what is folded by one commit at a time.
+func TestAClockThatIsAheadFoldsNothingThatIsStillWritten(t *testing.T) {
+	s := openShop(t, charging(1000, 1000))
+	s.commit(t, earlier(s.call(10, 1), 3*time.Hour))
+	ahead := New(s.DB(), func() time.Time { return time.Now().AddDate(1, 0, 0) })
+	if err := ahead.FoldUsage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if until, err := foldedUntil(t.Context(), s.db); err != nil || until.After(time.Now()) || until.Before(time.Now().Add(-3*time.Hour)) {
+		t.Errorf("folded up to %s (%v)", until, err)
+	}
+}
+
+// A replica of the version before goes on while the next one's migration adds columns.
+func TestColumnsThatAreAddedToHoursBreakNoCommit(t *testing.T) {
+	s := openServing(t, charging(1000, 1000))
+	c := s.committer()
+	s.commit(t, earlier(s.call(10, 1), 50*time.Hour))
+	if err := s.FoldUsage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	commit := func(when string) {
+		t.Helper()
+		// Of an hour that is folded and is there, of one that is not there, and of this one.
+		for _, ago := range []time.Duration{50 * time.Hour, 49 * time.Hour, 0} {
+			if err := c.CommitUsage(t.Context(), []usage.Event{earlier(s.call(10, 1), ago)}); err != nil {
+				t.Fatalf("%s: %v", when, err)
+			}
+		}
+		s.foldedAgrees(t)
+	}
+	commit("before")
+	commit("with statements that are prepared")
+	s.db.MustExec(`ALTER TABLE usage_hourly ADD COLUMN more bigint NOT NULL DEFAULT 0, ADD COLUMN note text`)
+	commit("with more columns")
+	s.db.MustExec(`ALTER TABLE usage_hourly DROP COLUMN more`)
+	commit("with one less")
+	s.db.MustExec(`DELETE FROM usage_hourly`)
 }

@@ -167,7 +167,9 @@ func TestTheTenantRoleReadsNoOtherTable(t *testing.T) {
 	if err := own.EnsurePartitions(ctx, time.Now(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := own.db.Exec(`SELECT usage_fold(now() + interval '2 days')`); err != nil {
+	own.commit(t, earlier(own.call(1, 1), 26*time.Hour))
+	other.commit(t, earlier(other.call(1, 1), 26*time.Hour))
+	if err := own.FoldUsage(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var tables []string
