@@ -89,7 +89,11 @@ func TestATransactionThatStoodStillForTooLongLosesItsConnection(t *testing.T) {
 		if err := tx.Get(&pid, `SELECT pg_backend_pid()`); err != nil {
 			t.Fatal(err)
 		}
-		for there := true; there; {
+		deadline := time.Now().Add(20 * time.Second)
+		for there := true; there; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("it is left alone")
+			}
 			if err := s.db.Get(&there, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)`, pid); err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +123,7 @@ func TestEveryConnectionForServingHasBounds(t *testing.T) {
 	}
 	const query = `SELECT current_setting('idle_in_transaction_session_timeout') || ' ' || current_setting('tcp_keepalives_idle')
 		|| ' ' || current_setting('tcp_keepalives_interval') || ' ' || current_setting('tcp_keepalives_count') || ' ' || current_setting('tcp_user_timeout')`
-	want := "10s 10 5 3 25s"
+	want := "10s 10 5 3 25000"
 	if !tcp {
 		want = "10s 0 0 0 0" // a Unix socket has none of the others, and takes them
 	}
