@@ -51,6 +51,7 @@ func faultRows() []faultRow {
 		{name: "429 insufficient_quota, our account is used up", behaviour: status(429, noCredit)},
 		{name: "redirect", behaviour: status(307, "", "Location", "https://elsewhere.example")},
 		{name: "a page of HTML with status 200", behaviour: status(200, "<html>\n\n<body>Welcome</body></html>", "Content-Type", "text/html")},
+		{name: "an empty answer with status 200", behaviour: status(200, "\n")},
 		{name: "connection refused", gone: true},
 		{name: "reset before the answer", behaviour: openaitest.Behaviour{Fault: openaitest.FaultRefuse}},
 		{name: "reset in the middle", behaviour: openaitest.Behaviour{Fault: openaitest.FaultReset, After: 3}},

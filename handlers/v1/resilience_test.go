@@ -183,7 +183,7 @@ var (
 
 func TestNothingIsSentAgainOnceAStreamHasBegun(t *testing.T) {
 	for _, b := range []openaitest.Behaviour{
-		{Fault: openaitest.FaultReset}, {Fault: openaitest.FaultReset, After: 3}, {Fault: openaitest.FaultTruncate, After: 1}, {Fault: openaitest.FaultErrorEvent},
+		{Fault: openaitest.FaultReset, After: 1}, {Fault: openaitest.FaultReset, After: 3}, {Fault: openaitest.FaultTruncate, After: 1}, {Fault: openaitest.FaultErrorEvent},
 	} {
 		t.Run(fmt.Sprint(b.Fault, " after ", b.After), func(t *testing.T) {
 			s := newSite(t, roomy(), openaitest.Options{})

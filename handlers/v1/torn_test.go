@@ -58,6 +58,26 @@ func TestAPartOfAnEventNeverEndsAStreamWell(t *testing.T) {
 	}
 }
 
+func TestAStreamOfNothingIsAskedForElsewhereAndNotBilled(t *testing.T) {
+	for name, nothing := range map[string]openaitest.Behaviour{"blank": events("\n"), "reset behind its head": {Fault: openaitest.FaultReset}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, roomy(), openaitest.Options{})
+			s.provider.Next(nothing)
+			s.overloaded(s.post(chatBody(`"stream":true,`)))
+			if r := s.records(1)[0]; r.Status != "error" || r.In+r.Out != 0 || r.Estimated {
+				t.Errorf("recorded %+v", r)
+			}
+			s.second(openaitest.Options{})
+			s.retries(1)
+			s.provider.Next(nothing)
+			if a := s.post(chatBody(`"stream":true,`)); a.status != http.StatusOK || !strings.HasSuffix(a.body, "data: [DONE]\n\n") {
+				t.Errorf("%d %q", a.status, a.body)
+			}
+			s.unheld()
+		})
+	}
+}
+
 // Validating JSON recurses: a stack that overflows would end the process, and all calls with it.
 func TestADeeplyNestedEventEndsNothing(t *testing.T) {
 	deep := "data: " + strings.Repeat("[", 7<<20)

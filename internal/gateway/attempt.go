@@ -23,7 +23,8 @@ func (c *Call) Send(ctx context.Context, message func(upstreamModel string) *Mes
 	return a, err
 }
 
-// Stream sends the call and gives the answer as it comes; ending ctx breaks it off. Nothing was read of failed attempts.
+// Stream sends the call and gives the answer as it comes; ending ctx breaks it off. A stream that has not
+// begun with a first piece is a failed attempt.
 func (c *Call) Stream(ctx context.Context, message func(upstreamModel string) *Message) (StreamAnswer, error) {
 	if r := c.elsewhere(ctx); r != nil {
 		return r, nil
@@ -85,11 +86,14 @@ func (a *try[A]) run(ctx context.Context, g *Gateway, s sender[A], m *Message) {
 	var none A
 	start := g.Now()
 	a.answer, a.err = s.send(ctx, a.route.house, m)
-	if a.err == nil && !s.sound(a.answer) {
-		s.drop(a.answer)
-		a.answer, a.err = none, &Refusal{Reason: ProviderAway, Cause: errUnsound}
+	now := g.Now() // how soon it answers, its head tells
+	if a.err == nil {
+		var err error
+		if a.answer, err = s.check(a.answer); err != nil {
+			s.drop(a.answer)
+			a.answer, a.err = none, err
+		}
 	}
-	now := g.Now()
 	if a.err != nil {
 		a.verdict = judgeError(a.err)
 	} else {
@@ -113,8 +117,10 @@ type verdict struct {
 	wait      time.Duration // it asks to be spared by this call for so long
 }
 
-// errUnsound is an answer cut short, or the page of something that stands between us and the provider.
+// errUnsound is an answer cut short, a stream of nothing, or the page of something that stands between us and the provider.
 var errUnsound = errors.New("the provider answered with something that is no answer")
+
+func unsound() error { return &Refusal{Reason: ProviderAway, Cause: errUnsound} }
 
 func judgeError(err error) verdict {
 	var r *Refusal

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +63,102 @@ func TestHalfAnAnswerIsTriedAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAStreamOfNothingIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		first     says
+		elsewhere bool // only there
+	}{
+		"empty":                    {first: says{mute: true}},
+		"blank":                    {first: says{body: "\r\n\n"}},
+		"blank, then broken off":   {first: says{body: "\n\n", breaks: away(io.ErrUnexpectedEOF)}},
+		"broken off":               {first: says{mute: true, breaks: away(io.ErrUnexpectedEOF)}},
+		"silent behind the head":   {first: says{mute: true, breaks: tooSlow(errors.New("idle"))}, elsewhere: true},
+		"an empty sound":           {first: says{mute: true, header: map[string]string{"content-type": "audio/mpeg"}}},
+		"an empty answer in JSON":  {first: says{mute: true, header: map[string]string{"content-type": "application/json"}}},
+		"a page that is empty too": {first: says{mute: true, header: map[string]string{"content-type": "text/html"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				one, two := speaks(c.first), speaks(says{body: "data: {}\n\n"})
+				s := newStage(t, one, two)
+				if o := s.stream(7); o.status != 200 || o.body != "data: {}\n\n" || o.provider != "p2" {
+					t.Errorf("%+v", o)
+				}
+				s.models[0].Routes = s.models[0].Routes[:1]
+				s.reload()
+				one.asked = nil
+				o := s.stream(7)
+				if want := map[bool]int{false: 3, true: 1}[c.elsewhere]; len(one.asked) != want || o.refusal == nil {
+					t.Errorf("alone it was asked %d times: %+v", len(one.asked), o)
+				}
+				s.clean()
+			})
+		})
+	}
+}
+
+// TestAStreamIsGivenFromItsFirstPieceOn: to look at it changes nothing of it, and waits for no more.
+func TestAStreamIsGivenFromItsFirstPieceOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		pieces []string
+		err    error // comes with the last piece
+	}{
+		"one piece":             {[]string{"data: 1\n\n"}, io.EOF},
+		"a blank line first":    {[]string{"\n", "data: 1\n\n", "data: 2\n\n"}, io.EOF},
+		"byte by byte":          {strings.Split("data: 1\n\ndata: 2\n\n", ""), io.EOF},
+		"a piece of nothing":    {[]string{"", "data: 1\n\n"}, io.EOF},
+		"broken off with bytes": {[]string{"data: 1\n\n"}, away(io.ErrUnexpectedEOF)},
+		"a large one":           {[]string{strings.Repeat("x", 3*pieceBytes), "y"}, io.EOF},
+		"blank for long":        {[]string{strings.Repeat(" ", 2*pieceBytes), "y"}, io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source := &inPieces{pieces: slices.Clone(c.pieces), err: c.err}
+			a, err := streamSender{}.check(source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.pieces[0] != "" && strings.TrimSpace(c.pieces[0]) != "" && source.read != 1 {
+				t.Errorf("%d pieces were waited for", source.read)
+			}
+			var got []byte
+			for err == nil {
+				var n int
+				p := make([]byte, 5)
+				n, err = a.Read(p)
+				got = append(got, p[:n]...)
+			}
+			if want := strings.Join(c.pieces, ""); string(got) != want || !errors.Is(err, c.err) {
+				t.Errorf("%.60q with %v, want %.60q with %v", got, err, want, c.err)
+			}
+		})
+	}
+}
+
+// inPieces is a stream whose error comes with its last bytes.
+type inPieces struct {
+	told
+	pieces []string
+	err    error
+	read   int
+}
+
+func (s *inPieces) Status() int { return 200 }
+
+func (s *inPieces) Read(p []byte) (int, error) {
+	if len(s.pieces) == 0 {
+		return 0, s.err
+	}
+	s.read++
+	n := copy(p, s.pieces[0])
+	if s.pieces[0] = s.pieces[0][n:]; s.pieces[0] == "" {
+		s.pieces = s.pieces[1:]
+	}
+	if len(s.pieces) == 0 {
+		return n, s.err
+	}
+	return n, nil
 }
 
 func TestAttemptsAreAsManyAsTheProviderAllows(t *testing.T) {

@@ -21,7 +21,7 @@ type head interface {
 // sender is how whole answers and streams differ.
 type sender[A head] interface {
 	send(ctx context.Context, h *House, m *Message) (A, error)
-	sound(A) bool                  // whether it is an answer at all
+	check(A) (A, error)            // whether it is an answer at all; on an error it is to be dropped
 	body(A) []byte                 // of a failure
 	drop(A)                        // another attempt replaces it
 	keep(a A, pass breaker.Pass) A // it is relayed; its pass is left with its end
@@ -33,8 +33,15 @@ func (wholeSender) send(ctx context.Context, h *House, m *Message) (Answer, erro
 	return h.Upstream.Send(ctx, m)
 }
 
-// sound finds what was cut short. That it is JSON all through is for those to see who read it.
-func (wholeSender) sound(a Answer) bool {
+// check finds what was cut short. That it is JSON all through is for those to see who read it.
+func (wholeSender) check(a Answer) (Answer, error) {
+	if !sounds(a) {
+		return a, unsound()
+	}
+	return a, nil
+}
+
+func sounds(a Answer) bool {
 	if a.Status() != http.StatusOK {
 		return true
 	}
@@ -71,8 +78,28 @@ func (streamSender) send(ctx context.Context, h *House, m *Message) (StreamAnswe
 	return a, err
 }
 
-func (streamSender) sound(a StreamAnswer) bool {
-	return a.Status() != http.StatusOK || !isPage(a.Header("Content-Type"))
+// check waits for the first piece: the client is sent nothing before it comes, and so a stream without one can be asked
+// for again.
+func (streamSender) check(a StreamAnswer) (StreamAnswer, error) {
+	if a.Status() != http.StatusOK {
+		return a, nil
+	}
+	if isPage(a.Header("Content-Type")) {
+		return a, unsound()
+	}
+	o := &opened{StreamAnswer: a, first: make([]byte, 0, pieceBytes)}
+	for o.err == nil && len(o.first) < pieceBytes && len(bytes.TrimSpace(o.first)) == 0 {
+		var n int
+		n, o.err = a.Read(o.first[len(o.first):pieceBytes])
+		o.first = o.first[:len(o.first)+n]
+	}
+	switch {
+	case o.err == nil || len(bytes.TrimSpace(o.first)) > 0:
+		return o, nil
+	case errors.Is(o.err, io.EOF):
+		return a, unsound()
+	}
+	return a, o.err
 }
 
 func (streamSender) body(a StreamAnswer) []byte {
@@ -86,6 +113,30 @@ func (streamSender) drop(a StreamAnswer) { a.Close() }
 
 func (streamSender) keep(a StreamAnswer, pass breaker.Pass) StreamAnswer {
 	return &guarded{StreamAnswer: a, pass: pass, result: breaker.Neutral}
+}
+
+// pieceBytes is as much of a stream as is read at once.
+const pieceBytes = 4 << 10
+
+// opened is a stream whose first piece has come.
+type opened struct {
+	StreamAnswer
+	first []byte
+	err   error // that came with it
+}
+
+// Read gives the first piece before all else.
+func (o *opened) Read(p []byte) (int, error) {
+	if len(o.first) > 0 {
+		n := copy(p, o.first)
+		o.first = o.first[n:]
+		return n, nil
+	}
+	o.first = nil
+	if o.err != nil {
+		return 0, o.err
+	}
+	return o.StreamAnswer.Read(p)
 }
 
 // heard is a failure whose body was read because it matters.

@@ -23,6 +23,7 @@ type says struct {
 	status int // 0: 200
 	header map[string]string
 	body   string // empty: a JSON object
+	mute   bool   // or nothing
 	err    error
 	after  time.Duration // until the answer's head, or the error
 	breaks error         // a stream's, after its body
@@ -57,7 +58,7 @@ func (f *fake) next(m *Message) says {
 	if s.status == 0 {
 		s.status = 200
 	}
-	if s.body == "" {
+	if s.body == "" && !s.mute {
 		s.body = `{"ok":true}`
 	}
 	return s
