@@ -99,7 +99,7 @@ func waitInWords(m usage.DueMonth) string {
 	case usage.WaitPeriod:
 		return "a billing period that is still open"
 	case usage.WaitSpool:
-		return "calls in the spool of " + m.For
+		return "calls that may be in the spool of " + m.For
 	}
 	return ""
 }
