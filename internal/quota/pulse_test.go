@@ -152,15 +152,16 @@ func TestASupersededReplicaSpendsAndReturnsNothing(t *testing.T) {
 }
 
 func TestALeaseWhoseAnswerWasLostIsFoundAgain(t *testing.T) {
-	d := &table{limit: Pair{100, 100}}
-	m := newManager(&forgetful{table: d, lose: 1})
-	if _, err := m.Reserve(brief(t), 1, Want{In: 40, Out: 40}); err == nil {
-		t.Fatal("the answer was lost")
-	}
-	time.Sleep(awayRetry) // the database that failed is left alone for so long
-	if _, err := m.Reserve(brief(t), 1, Want{In: 100, Out: 100}); err != nil {
-		t.Fatalf("what was leased unheard is missing: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(&forgetful{table: &table{limit: Pair{100, 100}}, lose: 1})
+		if _, err := m.Reserve(t.Context(), 1, Want{In: 40, Out: 40}); err == nil {
+			t.Fatal("the answer was lost")
+		}
+		time.Sleep(awayRetry) // the database that failed is left alone for so long
+		if _, err := m.Reserve(t.Context(), 1, Want{In: 100, Out: 100}); err != nil {
+			t.Fatalf("what was leased unheard is missing: %v", err)
+		}
+	})
 }
 
 func TestALeaseWhoseAnswerWasLostGoesBackToWhoNeedsIt(t *testing.T) {
