@@ -22,8 +22,9 @@ import (
 type proxy struct {
 	network, server string
 	dsn             string // by way of the proxy
-	flow            sync.RWMutex
-	thawed          func()
+
+	mu     sync.Mutex
+	frozen chan struct{} // closed when it thaws; nil while it flows
 }
 
 func startProxy(t *testing.T, dsn string) *proxy {
@@ -81,23 +82,37 @@ func (p *proxy) pass(to, from net.Conn) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		p.flow.RLock()
+		p.await()
 		_, failed := to.Write(buf[:n])
-		p.flow.RUnlock()
 		if err != nil || failed != nil {
 			return
 		}
 	}
 }
 
+// await blocks while the proxy is frozen. Nobody who freezes it waits for what is being written: its reader may be the
+// one who does.
+func (p *proxy) await() {
+	p.mu.Lock()
+	frozen := p.frozen
+	p.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+}
+
 func (p *proxy) freeze() {
-	p.flow.Lock()
-	p.thawed = sync.OnceFunc(p.flow.Unlock)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = make(chan struct{})
 }
 
 func (p *proxy) thaw() {
-	if p.thawed != nil {
-		p.thawed()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.frozen != nil {
+		close(p.frozen)
+		p.frozen = nil
 	}
 }
 
