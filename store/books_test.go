@@ -48,7 +48,7 @@ func busyShop(t testing.TB) *shop {
 	}
 	other := s.call(20, 10)
 	other.Model = "gpt-4o"
-	events := []usage.Event{s.call(60, 40), other, earlier(s.call(5, 2000), time.Hour)} // 2000 is more than the limit
+	events := []usage.Event{s.call(60, 40), other, earlier(s.call(5, 2000), 2*time.Hour)} // 2000 is more than the limit
 	for i := range events {
 		events[i].Tokens.Cached, events[i].Tokens.Reasoning, events[i].Served = 3, 2, events[i].Tokens
 	}

@@ -38,6 +38,7 @@ func TestAnUpgradeInThePeriodCarriesOverWhatWasUsed(t *testing.T) {
 	tenant, key := f.tenantOn("pequeno", blocking(small*in, small*out))
 	c := f.gather(key, 16, 0, 1)
 	c.done()
+	f.committed(tenant, small)
 	f.full(tenant)
 
 	bigger := f.plan("grande", blocking(large*in, large*out))
