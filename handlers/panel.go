@@ -48,6 +48,13 @@ type Deps struct {
 	Operations  Operations  // what runs in this process; nil: nothing does
 	Replicas    ReplicaStore
 	Books       BookStore
+
+	AlertRules   AlertRuleStore
+	Alerts       AlertStore
+	TenantAlerts TenantAlertStore
+	Channels     ChannelStore
+	Mail         MailStore
+	SpendCaps    SpendCapStore
 }
 
 // Panel is the browser side. It is safe for concurrent use.

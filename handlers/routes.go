@@ -17,13 +17,20 @@ func (p *Panel) Register(app *fiber.App) {
 	p.setup(app)
 	p.auth(app)
 	p.preferences(app)
+	p.unsubscribe(app)
 
 	// Anyone who is signed in.
 	signedIn := app.Group("/account", p.needUser)
 	p.account(signedIn)
+	p.alertInbox(app.Group("/inbox", p.needUser))
 
 	// Customers: reading for both roles, changing for the tenant's admin.
-	p.portal(app.Group("/portal", p.needTenant))
+	customers := app.Group("/portal", p.needTenant)
+	p.portal(customers)
+	p.portalAlertHistory(customers)
+	p.portalAlerts(customers)
+	p.portalChannels(customers)
+	p.portalSpendCap(customers)
 
 	// The team: reading for all roles, changing for owner and manager. Families name their own absolute paths.
 	team := app.Group("/", p.needTeam)
@@ -37,5 +44,11 @@ func (p *Panel) Register(app *fiber.App) {
 	p.operations(team)
 	p.books(team)
 	p.cache(team)
+	p.alertRules(team) // before the history, whose /alerts/:id takes what is left
+	p.channels(team)
+	p.tenantAlerts(team)
+	p.spendCap(team)
+	p.mail(team)
+	p.alertHistory(team)
 	p.users(team)
 }

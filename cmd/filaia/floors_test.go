@@ -13,8 +13,8 @@ const module = "github.com/fila-ia/filaia/"
 var floors = map[string]int{
 	"internal/config": 0, "internal/fault": 0, "internal/money": 0, "internal/i18n": 0, "internal/tokenizer": 0, "internal/secret": 0,
 	"internal/cache": 1, "internal/breaker": 1, "internal/tenancy": 1, "internal/usage": 1, "internal/quota": 1, "internal/ledger": 1, "internal/ratelimit": 1,
-	"internal/gateway": 2, "internal/demo": 2, "internal/probe": 2,
-	"internal/upstream": 3, "internal/pglocal": 3, "internal/openaitest": 3, "store": 3, "handlers": 3, "handlers/v1": 3,
+	"internal/gateway": 2, "internal/alert": 2, "internal/jobs": 2, "internal/demo": 2, "internal/probe": 2,
+	"internal/upstream": 3, "internal/mail": 3, "internal/webhook": 3, "internal/pglocal": 3, "internal/openaitest": 3, "store": 3, "handlers": 3, "handlers/v1": 3,
 	"migrations": 2, "static": 0, "views": 1, // views and its folders
 	"store/storetest": 4, "internal/redistest": 4, "cmd/filaia": 5, "bench": 5, "bench/dashboard": 5, "bench/soak": 5,
 }

@@ -71,6 +71,7 @@ func PanelNav(p i18n.Printer, u User) []Group {
 			{"plans", p.T("nav.plans"), "/plans", "stack-2"},
 			{"tenants", p.T("nav.tenants"), "/tenants", "building"},
 			{"refusals", p.T("refusals.title"), "/refusals", "alert-circle"},
+			{"alerts", p.T("nav.alerts"), "/alerts", "bell"},
 		}},
 		{Label: p.T("nav.group.platform"), Items: []Item{
 			{"keys", p.T("nav.keys"), "/keys", "key"},
@@ -81,7 +82,10 @@ func PanelNav(p i18n.Printer, u User) []Group {
 		}},
 	}
 	if u.Owner {
-		groups = append(groups, Group{Label: p.T("nav.group.admin"), Items: []Item{{"users", p.T("nav.users"), "/users", "users"}}})
+		groups = append(groups, Group{Label: p.T("nav.group.admin"), Items: []Item{
+			{"users", p.T("nav.users"), "/users", "users"},
+			{"mail", p.T("nav.mail"), "/settings/mail", "mail"},
+		}})
 	}
 	return groups
 }
@@ -92,6 +96,7 @@ func PortalNav(p i18n.Printer) []Group {
 		{"overview", p.T("nav.overview"), "/portal", "layout-dashboard"},
 		{"keys", p.T("nav.keys"), "/portal/keys", "key"},
 		{"refusals", p.T("refusals.title"), "/portal/refusals", "alert-circle"},
+		{"alerts", p.T("nav.alerts"), "/portal/alerts", "bell"},
 	}}}
 }
 

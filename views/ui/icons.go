@@ -16,6 +16,8 @@ func iconPath(name string) string {
 		return "M7 7l10 10 M17 8l0 9l-9 0"
 	case "arrow-up-right":
 		return "M17 7l-10 10 M8 7l9 0l0 9"
+	case "bell":
+		return "M10 5a2 2 0 1 1 4 0a7 7 0 0 1 4 6v3a4 4 0 0 0 2 3h-16a4 4 0 0 0 2 -3v-3a7 7 0 0 1 4 -6 M9 17v1a3 3 0 0 0 6 0v-1"
 	case "bolt":
 		return "M13 3l0 7l6 0l-8 11l0 -7l-6 0l8 -11"
 	case "building":
