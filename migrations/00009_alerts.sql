@@ -98,15 +98,15 @@ CREATE TRIGGER quota_buckets_limits BEFORE UPDATE OF hard, limit_in, limit_out O
 CREATE TABLE alert_events (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     group_id        uuid NOT NULL,         -- raised together: one message
-    lead            boolean NOT NULL,      -- the highest of its group and metric
+    lead            boolean NOT NULL,      -- the highest of its group, audience and metric
     rule_id         bigint NOT NULL REFERENCES alert_rules,
     audience        text NOT NULL CHECK (audience IN ('operator', 'customer')),
     metric          text NOT NULL,
     unit            text NOT NULL,
     subject         text NOT NULL,
-    tenant_id       bigint REFERENCES tenants,
-    subscription_id bigint REFERENCES subscriptions,
-    key_id          bigint REFERENCES api_keys,
+    tenant_id       bigint,                -- no references: a commit, which holds buckets, would wait for who changes a plan, who waits for buckets
+    subscription_id bigint,
+    key_id          bigint,
     provider_id     bigint,
     period          timestamptz NOT NULL,
     threshold       bigint NOT NULL,
@@ -122,6 +122,7 @@ CREATE TABLE alert_events (
 CREATE INDEX alert_events_waiting ON alert_events (id) WHERE dispatched_at IS NULL;
 CREATE INDEX alert_events_open ON alert_events (metric, subject) WHERE resolved_at IS NULL;
 CREATE INDEX alert_events_tenant ON alert_events (tenant_id, id DESC);
+CREATE INDEX alert_events_subject ON alert_events (subject, period);
 CREATE INDEX alert_events_group ON alert_events (group_id);
 -- +goose StatementBegin
 CREATE FUNCTION notify_alerts() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -27,7 +27,7 @@ func OfSubscription(id, tenantID, keyID int64) Subject {
 type Event struct {
 	ID        int64
 	Group     uuid.UUID // raised together, told together
-	Lead      bool      // the highest threshold of its group and metric
+	Lead      bool      // the highest threshold of its group, audience and metric
 	RuleID    int64
 	RuleName  string // "": by what it says
 	Audience  Audience
