@@ -13,9 +13,9 @@ import (
 )
 
 // ContentSecurityPolicy is the header the pages are written for: nothing inline, nothing from elsewhere. The data:
-// images are Tabler's arrows and ticks.
+// images are Tabler's arrows and ticks; the only frames are previews of e-mails.
 const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-	"font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	"font-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // Model is what a frame needs to know, the same for every page.
 type Model struct {
