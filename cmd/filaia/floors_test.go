@@ -16,7 +16,7 @@ var floors = map[string]int{
 	"internal/gateway": 2, "internal/alert": 2, "internal/jobs": 2, "internal/demo": 2, "internal/probe": 2,
 	"internal/upstream": 3, "internal/mail": 3, "internal/webhook": 3, "internal/pglocal": 3, "internal/openaitest": 3, "store": 3, "handlers": 3, "handlers/v1": 3,
 	"migrations": 2, "static": 0, "views": 1, // views and its folders
-	"store/storetest": 4, "internal/redistest": 4, "cmd/filaia": 5, "bench": 5, "bench/dashboard": 5, "bench/soak": 5,
+	"store/storetest": 4, "internal/redistest": 4, "internal/mail/mailtest": 4, "cmd/filaia": 5, "bench": 5, "bench/dashboard": 5, "bench/soak": 5,
 }
 
 // exceptions to the floors, each for a reason.
