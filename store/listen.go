@@ -18,6 +18,8 @@ type Changes struct {
 	Usage   func()
 	// Recalled tells that a replica wants what nobody holds of a period handed back.
 	Recalled func(periodID int64, replica string)
+	Alerts   func() // something was raised, acknowledged or resolved; nil: nobody asks
+	Inbox    func() // what pages show of alerts is old: that, or a delivery, or what somebody has seen; nil: nobody asks
 }
 
 // Listen tells of changes until ctx ends. At the start and after a lost connection everything is told to be old, because what
@@ -43,7 +45,7 @@ func listen(ctx context.Context, dsn string, silence time.Duration, changes Chan
 		d.endBy(time.Now())
 		listener.Close()
 	})()
-	for _, channel := range []string{"filaia_callers", "filaia_models", "filaia_usage", "filaia_leases"} {
+	for _, channel := range []string{"filaia_callers", "filaia_models", "filaia_usage", "filaia_leases", "filaia_alerts", "filaia_inbox"} {
 		if err := listener.Listen(channel); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("listen on %s: %w", channel, err)
 		}
@@ -73,6 +75,7 @@ func (c Changes) tell(n *pq.Notification) {
 		c.Callers(0)
 		c.Models()
 		c.Usage()
+		c.alerts(true)
 	case n.Channel == "filaia_callers":
 		tenantID, _ := strconv.ParseInt(n.Extra, 10, 64) // unreadable: 0, all
 		c.Callers(tenantID)
@@ -85,5 +88,17 @@ func (c Changes) tell(n *pq.Notification) {
 		if periodID, err := strconv.ParseInt(period, 10, 64); err == nil {
 			c.Recalled(periodID, replica)
 		}
+	case n.Channel == "filaia_alerts", n.Channel == "filaia_inbox":
+		c.alerts(n.Channel == "filaia_alerts")
+	}
+}
+
+// alerts tells that pages about alerts are old, and whether something was raised, acknowledged or resolved.
+func (c Changes) alerts(raised bool) {
+	if raised && c.Alerts != nil {
+		c.Alerts()
+	}
+	if c.Inbox != nil {
+		c.Inbox()
 	}
 }
