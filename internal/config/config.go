@@ -32,6 +32,7 @@ type Config struct {
 	AbortDrain  time.Duration
 	LeaseGrace  time.Duration // silence of a replica after which the others may take its leases back
 	SpoolSync   SpoolSync
+	SMTP        *SMTP // nil: e-mail is sent as the panel says
 	JSONLog     bool
 }
 
@@ -68,6 +69,7 @@ func Load(getenv func(string) string) (Config, error) {
 		AbortDrain:  e.duration("FILAIA_ABORT_DRAIN", 10*time.Second, 0, 10*time.Minute),
 		LeaseGrace:  e.duration("FILAIA_LEASE_GRACE", 5*time.Minute, time.Second, time.Hour),
 		SpoolSync:   e.spoolSync("FILAIA_SPOOL_SYNC", "interval"),
+		SMTP:        e.smtp("FILAIA_SMTP_URL"),
 		JSONLog:     e.choice("FILAIA_LOG", "text", "json") == "json",
 	}
 	c.PublicURL = e.web("FILAIA_PUBLIC_URL", "http://"+reachable(c.Listen))
