@@ -88,12 +88,8 @@ func (r *Rule) checkThresholds(f *fault.Form) {
 			return
 		}
 	}
-	// Less than usual is a share of the usual, more than usual a multiple of it: one rule cannot say both by one figure.
-	if r.Metric == SuddenChange {
-		low, high := r.Thresholds[0], r.Thresholds[len(r.Thresholds)-1]
-		f.Check(r.Direction == Down || low > Whole, "thresholds", "alerts.error.change_up", "value", plain(Percent, low))
-		f.Check(r.Direction != Down || high < Whole, "thresholds", "alerts.error.change_down", "value", plain(Percent, high))
-	}
+	// A third and three times the usual are both 300 %: less than a whole would be neither more nor less.
+	f.Check(r.Metric != SuddenChange || r.Thresholds[0] > Whole, "thresholds", "alerts.error.change", "value", plain(Percent, r.Thresholds[0]))
 }
 
 // bounds is what a threshold may be.
