@@ -1,0 +1,90 @@
+package emails
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/money"
+)
+
+// whole is a hundred percent.
+const whole = 10_000
+
+// percent writes hundredths of a percent with at most one decimal, cut and never rounded up: what is not reached does not read as
+// reached.
+func percent(p i18n.Printer, hundredths int64) string {
+	if hundredths < 10 {
+		return p.Percent(float64(hundredths) / whole)
+	}
+	return p.Percent(float64(hundredths/10) / 1000)
+}
+
+// roughly is percent without decimals, for subjects.
+func roughly(p i18n.Printer, hundredths int64) string {
+	if hundredths < 100 {
+		return percent(p, hundredths)
+	}
+	return p.Percent(float64(hundredths/100) / 100)
+}
+
+// share is used as a part of limit in hundredths of a percent, cut; 0 without a limit.
+func share(used, limit int64) int64 {
+	if used <= 0 || limit <= 0 {
+		return 0
+	}
+	high, low := bits.Mul64(uint64(used), whole)
+	if high >= uint64(limit) {
+		return 1<<63 - 1
+	}
+	part, _ := bits.Div64(high, low, uint64(limit))
+	return int64(min(part, 1<<63-1))
+}
+
+// brl writes reais, cut to cents: an amount never reads as a threshold that it has not come to.
+func brl(p i18n.Printer, m money.Micros) string { return p.Money(cents(int64(m)), "BRL") }
+
+func usd(p i18n.Printer, micros int64) string { return p.Money(cents(micros), "USD") }
+
+func cents(micros int64) int64 {
+	const cent = 10_000
+	if micros < cent {
+		return micros
+	}
+	return micros / cent * cent
+}
+
+func tokens(p i18n.Printer, n int64) string { return p.T("emails.tokens", "n", n) }
+
+// moment writes when something is; at midnight the day alone.
+func moment(p i18n.Printer, t time.Time) string {
+	if p.Clock(t) == "00:00" {
+		return p.Date(t)
+	}
+	return p.DateTime(t)
+}
+
+func seconds(n int64) time.Duration { return time.Duration(min(n, 1e9)) * time.Second }
+
+func millis(n int64) time.Duration { return time.Duration(min(n, 1e12)) * time.Millisecond }
+
+// quantity writes a threshold or a value in its unit.
+func quantity(p i18n.Printer, unit string, n int64) string {
+	switch unit {
+	case "percent":
+		return percent(p, n)
+	case "tokens":
+		return tokens(p, n)
+	case "brl":
+		return brl(p, money.Micros(n))
+	case "usd":
+		return usd(p, n)
+	case "ms":
+		return p.Duration(millis(n))
+	case "seconds":
+		return p.Duration(seconds(n))
+	case "days":
+		return p.T("emails.days", "n", n)
+	}
+	return p.Int(n)
+}
