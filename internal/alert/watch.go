@@ -1,0 +1,237 @@
+package alert
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Reading is what the watch has read of a metric for a subject.
+type Reading struct {
+	Metric  Metric
+	Subject Subject
+	Covered Covered // zero: the whole installation
+	Window  int     // minutes that it looks back; 0: the metric has no window
+	Value   int64   // in the metric's unit; of a sudden change what there is as a share of what is usual
+	Period  time.Time
+	Details Details
+}
+
+// Book finds the rules of one metric that hold for a subject, however many there are. It is read-only once made.
+type Book struct {
+	whole                []Rule // of everything, those that are switched off too
+	holding              []Rule // of the whole installation
+	plans, tenants, keys map[int64][]Rule
+}
+
+// NewBook makes a book of one metric's rules. Deleted ones must not be among them.
+func NewBook(rules []Rule) *Book {
+	b := &Book{plans: map[int64][]Rule{}, tenants: map[int64][]Rule{}, keys: map[int64][]Rule{}}
+	for _, r := range rules {
+		switch r.Scope {
+		case All:
+			b.whole = append(b.whole, r)
+		case Plan:
+			b.plans[r.PlanID] = append(b.plans[r.PlanID], r)
+		case Tenant:
+			b.tenants[r.TenantID] = append(b.tenants[r.TenantID], r)
+		case Key:
+			b.keys[r.KeyID] = append(b.keys[r.KeyID], r)
+		}
+	}
+	b.holding = Effective(b.whole, Covered{})
+	return b
+}
+
+// Holding are the rules that hold for a subject. They must not be changed.
+func (b *Book) Holding(c Covered) []Rule {
+	plan, tenant, key := b.plans[c.PlanID], b.tenants[c.TenantID], b.keys[c.KeyID]
+	if len(plan)+len(tenant)+len(key) == 0 {
+		return b.holding
+	}
+	return Effective(slices.Concat(b.whole, plan, tenant, key), c)
+}
+
+// LooksBack is the window of the rule: its own, or its metric's usual one.
+func (r *Rule) LooksBack() int {
+	kind, _ := r.Metric.Kind()
+	if kind.Window > 0 && r.Window > 0 {
+		return r.Window
+	}
+	return kind.Window
+}
+
+// ofCalls tells whether a metric is read of the installation as a whole and of each customer.
+func (m Metric) ofCalls() bool { return m == ErrorRate || m == LatencyP95 || m == SuddenChange }
+
+// OfWhole tells whether the rule looks at the installation as a whole rather than at each customer: the team's rule for all
+// does, so that an outage is one alert and not one a customer.
+func (r *Rule) OfWhole() bool { return r.Audience == Operator && r.Scope == All && r.Metric.ofCalls() }
+
+// concerns tells whether the rule, which holds for the reading's subject, is about readings like this. What all customers
+// together do is for the team alone.
+func (r *Reading) concerns(rule *Rule) bool {
+	return rule.LooksBack() == r.Window && (!r.Metric.ofCalls() || rule.OfWhole() == (r.Subject.TenantID == 0))
+}
+
+// Reaches tells whether a value comes to a threshold of the rule. Less than usual comes to a share that is as low; a rule for both
+// ways means less by the factor that it means more by: three times as much, or a third.
+func (r *Rule) Reaches(value, threshold int64) bool {
+	up := value >= threshold
+	if r.Direction != Down && r.Direction != Both {
+		return up
+	}
+	down := value <= threshold
+	if threshold > Whole { // value/Whole <= Whole/threshold
+		high, low := bits.Mul64(uint64(max(value, 0)), uint64(threshold))
+		down = high == 0 && low <= Whole*Whole
+	}
+	return down || r.Direction == Both && up
+}
+
+// Alarm is a threshold that a reading comes to.
+type Alarm struct {
+	*Reading
+	Due
+}
+
+// Look tells which thresholds the readings come to.
+func (b *Book) Look(readings []Reading) []Alarm {
+	var alarms []Alarm
+	for i := range readings {
+		reading := &readings[i]
+		holding := b.Holding(reading.Covered)
+		for j := range holding {
+			rule := &holding[j]
+			if !reading.concerns(rule) {
+				continue
+			}
+			for _, threshold := range rule.Thresholds {
+				if rule.Reaches(reading.Value, threshold) {
+					alarms = append(alarms, Alarm{reading, Due{rule, threshold, reading.Value}})
+				}
+			}
+		}
+	}
+	return alarms
+}
+
+// Earlier is an alert that was raised before.
+type Earlier struct {
+	ID         int64
+	RuleID     int64
+	Subject    string
+	Period     time.Time
+	Threshold  int64
+	ResolvedAt time.Time // zero: it goes on
+}
+
+// same is what tells alerts of one metric apart. Of episodes one at a time goes on, whenever it began.
+type same struct {
+	rule      int64
+	subject   string
+	period    int64 // 0: of an episode
+	threshold int64
+}
+
+func (k Kind) same(rule int64, subject string, period time.Time, threshold int64) same {
+	if k.Repeats == PerEpisode {
+		return same{rule, subject, 0, threshold}
+	}
+	return same{rule, subject, period.UnixMicro(), threshold}
+}
+
+// Over gives the ids of those of the alerts that go on which nothing speaks for any more.
+func (k Kind) Over(alarms []Alarm, open []Earlier) []int64 {
+	going := make(map[same]bool, len(alarms))
+	for i := range alarms {
+		a := &alarms[i]
+		going[k.same(a.Rule.ID, a.Subject.Key, a.Period, a.Threshold)] = true
+	}
+	var over []int64
+	for _, t := range open {
+		if t.ResolvedAt.IsZero() && !going[k.same(t.RuleID, t.Subject, t.Period, t.Threshold)] {
+			over = append(over, t.ID)
+		}
+	}
+	return over
+}
+
+// Fresh makes the events of the alarms that nothing was told of yet. An alarm is old news when its rule has told of the
+// threshold, or of a higher one, for the subject in the period; of an episode when it goes on, or was over for less than the
+// rule's time. group draws the name of what is raised together for a subject.
+func (k Kind) Fresh(alarms []Alarm, told []Earlier, group func() uuid.UUID, now time.Time) []Event {
+	type about struct {
+		rule    int64
+		subject string
+	}
+	heard := make(map[about][]Earlier, len(told))
+	for _, t := range told {
+		a := about{t.RuleID, t.Subject}
+		heard[a] = append(heard[a], t)
+	}
+	groups := map[string]uuid.UUID{}
+	var events []Event
+	var news []*Alarm // that they are of
+	for i := range alarms {
+		a := &alarms[i]
+		if slices.ContainsFunc(heard[about{a.Rule.ID, a.Subject.Key}], func(t Earlier) bool { return k.old(a, t, now) }) {
+			continue
+		}
+		if _, met := groups[a.Subject.Key]; !met {
+			groups[a.Subject.Key] = group()
+		}
+		period := a.Period
+		if k.Repeats == PerEpisode {
+			period = now
+		}
+		news = append(news, a)
+		events = append(events, Event{
+			Group: groups[a.Subject.Key], RuleID: a.Rule.ID, RuleName: a.Rule.Name, Audience: a.Rule.Audience, Metric: a.Metric, Unit: a.Rule.Unit,
+			Subject: a.Subject, Period: period, Threshold: a.Threshold, Value: a.Due.Value, Details: a.Details, RaisedAt: now,
+		})
+	}
+	lead(events, news)
+	return events
+}
+
+// old tells whether an alarm is no news after what was told for its rule and subject.
+func (k Kind) old(a *Alarm, t Earlier, now time.Time) bool {
+	if k.Repeats != PerEpisode {
+		return t.Period.Equal(a.Period) && a.Rule.severity(t.Threshold) >= a.Rule.severity(a.Threshold)
+	}
+	if t.ResolvedAt.IsZero() {
+		return a.Rule.severity(t.Threshold) >= a.Rule.severity(a.Threshold)
+	}
+	// A clock that was set back makes what is over lie ahead: that is no news either.
+	return t.Threshold == a.Threshold && now.Before(t.ResolvedAt.Add(time.Duration(a.Rule.Rearm)*time.Minute))
+}
+
+// severity orders the thresholds of a rule: of less than usual the lowest is the worst.
+func (r *Rule) severity(threshold int64) int64 {
+	if r.Direction == Down {
+		return -threshold
+	}
+	return threshold
+}
+
+// lead marks the worst of each group and audience; events are of one metric, and news what they were made of.
+func lead(events []Event, news []*Alarm) {
+	type family struct {
+		Group uuid.UUID
+		Audience
+	}
+	worst := map[family]int{}
+	for i := range events {
+		f := family{events[i].Group, events[i].Audience}
+		at, met := worst[f]
+		if !met || news[i].Rule.severity(events[i].Threshold) > news[at].Rule.severity(events[at].Threshold) {
+			worst[f] = i
+		}
+	}
+	for _, i := range worst {
+		events[i].Lead = true
+	}
+}
