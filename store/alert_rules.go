@@ -222,23 +222,49 @@ func (s *Store) AlertRulesFor(ctx context.Context, tenantID int64) (rules []aler
 	return rules, covered, nil
 }
 
+type ruleChannelRow struct {
+	ID        int64        `db:"id"`
+	TenantID  int64        `db:"tenant_id"`
+	Kind      string       `db:"kind"`
+	Name      string       `db:"name"`
+	Target    string       `db:"target"`
+	Active    bool         `db:"active"`
+	DeletedAt sql.NullTime `db:"deleted_at"`
+}
+
+const ruleChannelColumns = `id, coalesce(tenant_id, 0) AS tenant_id, kind, name, target, active, deleted_at`
+
+func ruleChannels(rows []ruleChannelRow) []alert.Destination {
+	list := make([]alert.Destination, len(rows))
+	for i, r := range rows {
+		list[i] = alert.Destination{ID: r.ID, TenantID: r.TenantID, Kind: alert.Channel(r.Kind), Name: r.Name, Target: r.Target, Active: r.Active, DeletedAt: r.DeletedAt.Time}
+	}
+	return list
+}
+
 // RuleChannels gives the channels that a rule may name: the operator's for tenant 0, else that tenant's. Those that are
 // switched off are among them, deleted ones are not.
 func (s *Store) RuleChannels(ctx context.Context, tenantID int64) ([]alert.Destination, error) {
-	var rows []struct {
-		ID     int64  `db:"id"`
-		Kind   string `db:"kind"`
-		Name   string `db:"name"`
-		Target string `db:"target"`
-		Active bool   `db:"active"`
-	}
-	query := `SELECT id, kind, name, target, active FROM alert_channels WHERE deleted_at IS NULL AND coalesce(tenant_id, 0) = $1 ORDER BY ` + folded("name") + `, id`
+	var rows []ruleChannelRow
+	query := `SELECT ` + ruleChannelColumns + ` FROM alert_channels WHERE deleted_at IS NULL AND coalesce(tenant_id, 0) = $1 ORDER BY ` + folded("name") + `, id`
 	if err := s.db.SelectContext(ctx, &rows, query, tenantID); err != nil {
 		return nil, fmt.Errorf("channels of tenant %d: %w", tenantID, err)
 	}
-	list := make([]alert.Destination, len(rows))
-	for i, r := range rows {
-		list[i] = alert.Destination{ID: r.ID, TenantID: tenantID, Kind: alert.Channel(r.Kind), Name: r.Name, Target: r.Target, Active: r.Active}
+	return ruleChannels(rows), nil
+}
+
+// ChannelsNamed gives channels by their ids, deleted ones too: what rules in a list name.
+func (s *Store) ChannelsNamed(ctx context.Context, ids []int64) (map[int64]alert.Destination, error) {
+	named := map[int64]alert.Destination{}
+	if len(ids) == 0 {
+		return named, nil
 	}
-	return list, nil
+	var rows []ruleChannelRow
+	if err := s.db.SelectContext(ctx, &rows, `SELECT `+ruleChannelColumns+` FROM alert_channels WHERE id = ANY ($1)`, pq.Int64Array(ids)); err != nil {
+		return nil, fmt.Errorf("channels of rules: %w", err)
+	}
+	for _, c := range ruleChannels(rows) {
+		named[c.ID] = c
+	}
+	return named, nil
 }

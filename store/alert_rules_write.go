@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"github.com/fila-ia/filaia/internal/alert"
@@ -280,25 +282,15 @@ func (s *Store) RestoreAlertRules(ctx context.Context) (n int, err error) {
 		if _, err := tx.ExecContext(ctx, `SELECT FROM alert_version FOR UPDATE`); err != nil { // two at once would add them twice
 			return err
 		}
-		var there []struct {
-			Audience alert.Audience `db:"audience"`
-			Metric   alert.Metric   `db:"metric"`
-		}
-		if err := tx.SelectContext(ctx, &there, `SELECT DISTINCT audience, metric FROM alert_rules WHERE scope = 'all' AND deleted_at IS NULL`); err != nil {
+		missing, err := missingRules(ctx, tx)
+		if err != nil {
 			return err
 		}
-		has := map[[2]string]bool{}
-		for _, r := range there {
-			has[[2]string{string(r.Audience), string(r.Metric)}] = true
-		}
-		for _, r := range alert.Defaults() {
-			if has[[2]string{string(r.Audience), string(r.Metric)}] {
-				continue
-			}
+		n = len(missing)
+		for _, r := range missing {
 			if _, err := tx.createRule(ctx, r); err != nil {
 				return err
 			}
-			n++
 		}
 		return nil
 	})
@@ -306,4 +298,25 @@ func (s *Store) RestoreAlertRules(ctx context.Context) (n int, err error) {
 		return 0, fmt.Errorf("restore rules: %w", err)
 	}
 	return n, nil
+}
+
+// MissingAlertRules counts what RestoreAlertRules would add.
+func (s *Store) MissingAlertRules(ctx context.Context) (int, error) {
+	missing, err := missingRules(ctx, s.db)
+	if err != nil {
+		return 0, fmt.Errorf("missing rules: %w", err)
+	}
+	return len(missing), nil
+}
+
+func missingRules(ctx context.Context, db sqlx.QueryerContext) ([]alert.Rule, error) {
+	type family struct {
+		Audience alert.Audience `db:"audience"`
+		Metric   alert.Metric   `db:"metric"`
+	}
+	var there []family
+	if err := sqlx.SelectContext(ctx, db, &there, `SELECT DISTINCT audience, metric FROM alert_rules WHERE scope = 'all' AND deleted_at IS NULL`); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(alert.Defaults(), func(r alert.Rule) bool { return slices.Contains(there, family{r.Audience, r.Metric}) }), nil
 }
