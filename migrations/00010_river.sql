@@ -104,10 +104,10 @@ ALTER TABLE deliveries
     ADD COLUMN sending_by    text NOT NULL DEFAULT '', -- the replica
     ADD COLUMN sending_until timestamptz,
     ADD COLUMN job_id        bigint;                   -- NULL: nobody brings it yet
-CREATE INDEX deliveries_pending ON deliveries (id) WHERE state = 'pending';
+CREATE INDEX deliveries_unqueued ON deliveries (id) WHERE state = 'pending' AND job_id IS NULL;
 
 -- +goose Down
-DROP INDEX deliveries_pending;
+DROP INDEX deliveries_unqueued;
 ALTER TABLE deliveries DROP COLUMN begun_at, DROP COLUMN sending_by, DROP COLUMN sending_until, DROP COLUMN job_id;
 DROP TABLE river_notification, river_queue, river_leader, river_job, river_migration;
 DROP FUNCTION river_job_state_in_bitmask(bit, river_job_state);

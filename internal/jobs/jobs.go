@@ -19,8 +19,9 @@ type Enqueue func(ctx context.Context, tx *sql.Tx, work []alert.Work) ([]int64, 
 type Store interface {
 	// DispatchAlerts plans some of the groups that wait, and makes their jobs, in one transaction. It returns how many groups.
 	DispatchAlerts(ctx context.Context, plan func(alert.Situation) alert.Planned, enqueue Enqueue) (int, error)
-	// QueueDeliveries makes jobs for messages that wait without one: those that are sent again, and those whose job was lost.
-	QueueDeliveries(ctx context.Context, enqueue Enqueue) (int, error)
+	// QueueDeliveries makes jobs for messages that wait without one: those that are sent again, and, when lost is asked for,
+	// those whose job is gone.
+	QueueDeliveries(ctx context.Context, lost bool, enqueue Enqueue) (int, error)
 	// EscalateAlerts tells others of a group that nobody has acknowledged. Should it be looked at later, it says when.
 	EscalateAlerts(ctx context.Context, group uuid.UUID, ruleID int64, plan func(alert.Situation, int64) (alert.Planned, time.Time), enqueue Enqueue) (again time.Time, err error)
 	// BeginDelivery claims a message for lease. state is that of the message afterwards: nothing is to be sent unless it is

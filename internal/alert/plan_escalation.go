@@ -1,0 +1,93 @@
+package alert
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// escalations are when it is looked whether somebody has taken care: so long after the first was told as the rule says, since
+// who is held back by quiet hours cannot have.
+func (s *Situation) escalations(told []Delivery) []Work {
+	var all []Work
+	for id, rule := range s.Rules {
+		lead := s.leadOf(id)
+		if rule.Escalation == nil || lead == nil {
+			continue
+		}
+		from := s.Now
+		if i := slices.IndexFunc(told, func(d Delivery) bool { return slices.Contains(d.EventIDs, lead.ID) }); i >= 0 {
+			from = told[i].DueAt
+			for _, d := range told {
+				if d.DueAt.Before(from) && slices.Contains(d.EventIDs, lead.ID) {
+					from = d.DueAt
+				}
+			}
+		}
+		all = append(all, Work{Group: lead.Group, RuleID: id, DueAt: from.Add(time.Duration(rule.Escalation.After) * time.Minute)})
+	}
+	slices.SortFunc(all, func(a, b Work) int { return cmp.Compare(a.RuleID, b.RuleID) })
+	return all
+}
+
+// leadOf is the highest event that a rule raised in the group; nil: none.
+func (s *Situation) leadOf(ruleID int64) (lead *Event) {
+	for i := range s.Events {
+		if e := &s.Events[i]; e.RuleID == ruleID && (lead == nil || e.Threshold > lead.Threshold) {
+			lead = e
+		}
+	}
+	return lead
+}
+
+// Escalate tells those to whom a rule's alert goes when nobody has acknowledged it and it has not resolved. again is when it must be
+// looked at once more, because it is snoozed or the hours are quiet; zero: never.
+func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
+	rule, lead := s.Rules[ruleID], s.leadOf(ruleID)
+	if lead == nil || rule.Escalation == nil || !lead.ResolvedAt.IsZero() {
+		return p, again
+	}
+	var ids []int64
+	for _, e := range s.Events {
+		if e.RuleID != ruleID {
+			continue
+		}
+		if !e.AcknowledgedAt.IsZero() {
+			return p, again
+		}
+		ids = append(ids, e.ID)
+	}
+	if until := s.snoozedUntil(lead); until.After(s.Now) {
+		return p, until.Add(time.Duration(rule.Escalation.After) * time.Minute)
+	}
+	if !rule.LastAtOnce || lead.Threshold < rule.last() {
+		if after := rule.Quiet.after(s.Now, s.zone(lead.Audience)); after.After(s.Now) {
+			return p, after
+		}
+	}
+	to := Recipients{Roles: rule.Escalation.Roles, Addresses: rule.Escalation.Addresses, Language: rule.To.Language}
+	slices.Sort(ids)
+	for _, r := range s.readersOf(lead, to) {
+		d := Delivery{
+			Batch: "escalation:" + lead.Group.String(), Kind: Escalated, Audience: lead.Audience, Channel: r.channel, ChannelID: r.channelID,
+			Recipient: r.recipient, Name: r.name, Language: r.language, EventIDs: ids, State: Pending, DueAt: s.Now, CreatedAt: s.Now,
+		}
+		if lead.Audience == Customer {
+			d.TenantID = s.Customer.ID
+		}
+		p.Deliveries = append(p.Deliveries, d)
+	}
+	slices.SortFunc(p.Deliveries, func(a, b Delivery) int { return strings.Compare(a.Recipient, b.Recipient) })
+	return p, again
+}
+
+// Pointless tells of a held message that everything in it has gone by itself meanwhile: nobody need be told in the morning of an
+// outage that came and went at night. What is counted over a period does not go by itself; its end is not its mending. A message
+// that was not held is sent whatever happened: it was due before.
+func Pointless(d Delivery, events []Event) bool {
+	return d.Kind == Digest && d.Attempts == 0 && len(events) > 0 && !slices.ContainsFunc(events, func(e Event) bool {
+		kind, _ := e.Metric.Kind()
+		return kind.Repeats != PerEpisode || e.ResolvedAt.IsZero()
+	})
+}

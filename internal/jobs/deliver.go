@@ -1,0 +1,179 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/fila-ia/filaia/internal/alert"
+)
+
+// deliverer brings one message.
+type deliverer struct {
+	river.WorkerDefaults[DeliverArgs]
+	r *Runner
+}
+
+// busyPause bounds for how long a message that another sends is let alone.
+const busyPause = 5 * time.Second
+
+// Work tries once. What is delivered, dead or cancelled already is left alone, so that a job that runs twice sends once.
+func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
+	r, id := w.r, job.Args.Delivery
+	if a, done := r.takeUnrecorded(id); done {
+		return r.record(ctx, id, a, alert.Delivered)
+	}
+	begun, state, wait, err := r.Store.BeginDelivery(ctx, id, r.Replica, leaseTime)
+	switch {
+	case err != nil:
+		return err
+	case state != alert.Pending:
+		return nil
+	case wait > 0:
+		return river.JobSnooze(min(wait, busyPause))
+	}
+	a, err := r.try(ctx, begun)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return river.JobSnooze(0) // this process ends; whoever comes next begins at once
+	}
+	switch {
+	case err == nil:
+		return r.record(ctx, id, a, alert.Delivered)
+	case a.Outcome == alert.OutcomeRefused || last(job.JobRow):
+		r.Log.Error("a message was given up", "delivery", id, "channel", string(begun.Delivery.Channel), "attempts", job.Attempt, "answer", a.Answer)
+		if err := r.record(ctx, id, a, alert.Dead); err != nil {
+			return err
+		}
+		return river.JobCancel(errors.New(a.Answer))
+	}
+	r.Log.Warn("a message was not taken; trying again later", "delivery", id, "channel", string(begun.Delivery.Channel), "attempt", job.Attempt, "answer", a.Answer)
+	if err := r.record(ctx, id, a, alert.Pending); err != nil {
+		return err
+	}
+	return errors.New(a.Answer)
+}
+
+// try renders and sends, and tells how it went. A panic is a failed attempt.
+func (r *Runner) try(ctx context.Context, b alert.Begun) (a alert.Attempt, err error) {
+	begin := time.Now()
+	a = alert.Attempt{At: r.Now().UTC(), Outcome: alert.OutcomeDelivered, Replica: r.Replica}
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+			r.Log.Error("delivering a message panicked", "delivery", b.Delivery.ID, "panic", p)
+		}
+		a.Took = time.Since(begin)
+		if err != nil {
+			a.Outcome = alert.OutcomeRetry
+			if errors.Is(err, alert.ErrRefused) {
+				a.Outcome = alert.OutcomeRefused
+			}
+			if a.Answer == "" {
+				a.Answer = err.Error()
+			}
+		}
+		a.Answer = alert.Answer(a.Answer)
+	}()
+	n := r.notice(b, a.At)
+	text, err := r.Renderer.Render(ctx, n)
+	if err != nil {
+		return a, fmt.Errorf("write the message: %w", err)
+	}
+	sender := r.Channels
+	if b.Delivery.Channel == alert.Email {
+		sender = r.Mail
+	}
+	if sender == nil {
+		return a, fmt.Errorf("nothing here sends by %s", b.Delivery.Channel)
+	}
+	a.Answer, err = sender.Send(ctx, b.Delivery, n, text)
+	return a, err
+}
+
+// notice is what a message says.
+func (r *Runner) notice(b alert.Begun, now time.Time) alert.Notice {
+	d := b.Delivery
+	alert.Arrange(b.Events)
+	n := alert.Notice{
+		MessageID: d.MessageID, Kind: d.Kind, Audience: d.Audience, Channel: d.Channel, Language: d.Language, Recipient: d.Recipient, Name: d.Name,
+		Zone: r.Zone, Events: b.Events, Days: b.Days, PublicURL: r.PublicURL, SentAt: now,
+	}
+	if b.Zone != nil {
+		n.Zone = b.Zone
+	}
+	if d.Audience == alert.Customer && d.Channel == alert.Email && r.Unsubscribe != nil {
+		n.Unsubscribe = r.Unsubscribe(d.TenantID, d.Recipient, onlyMetric(b.Events))
+	}
+	return n
+}
+
+// onlyMetric is what all events are about; "" where they differ.
+func onlyMetric(events []alert.Event) alert.Metric {
+	for _, e := range events {
+		if e.Metric != events[0].Metric {
+			return ""
+		}
+	}
+	if len(events) == 0 {
+		return ""
+	}
+	return events[0].Metric
+}
+
+// record writes an attempt down, also while this process ends and while the database is away for a moment: a message that was
+// delivered and is not known to be would be sent again.
+func (r *Runner) record(ctx context.Context, id int64, a alert.Attempt, state alert.DeliveryState) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := r.Store.RecordAttempt(ctx, id, a, state)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if state == alert.Delivered {
+				r.keepUnrecorded(id, a)
+			}
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (r *Runner) keepUnrecorded(id int64, a alert.Attempt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unrecorded[id] = a
+}
+
+func (r *Runner) takeUnrecorded(id int64) (alert.Attempt, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a, ok := r.unrecorded[id]
+	delete(r.unrecorded, id)
+	return a, ok
+}
+
+// escalator looks whether somebody has taken care of a group.
+type escalator struct {
+	river.WorkerDefaults[EscalateArgs]
+	r *Runner
+}
+
+// Work tells the others, once, or looks again later.
+func (w *escalator) Work(ctx context.Context, job *river.Job[EscalateArgs]) error {
+	again, err := w.r.Store.EscalateAlerts(ctx, job.Args.Group, job.Args.RuleID, w.r.planEscalation, w.r.enqueue)
+	if err != nil {
+		return err
+	}
+	if !again.IsZero() {
+		return river.JobSnooze(max(0, again.Sub(w.r.Now())))
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"github.com/fila-ia/filaia/internal/alert"
+	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/usage"
+)
+
+// Jobs is the pool for what asks often and shortly, such as a queue; DB opens a connection for each of its questions.
+func (s *Store) Jobs() *sql.DB { return s.db.DB }
+
+type deliveryRow struct {
+	ID         int64               `db:"id"`
+	MessageID  uuid.UUID           `db:"message_id"`
+	Batch      string              `db:"batch"`
+	Kind       alert.DeliveryKind  `db:"kind"`
+	Audience   alert.Audience      `db:"audience"`
+	TenantID   int64               `db:"tenant_id"`
+	Channel    alert.Channel       `db:"channel"`
+	ChannelID  int64               `db:"channel_id"`
+	Recipient  string              `db:"recipient"`
+	Name       string              `db:"name"`
+	Language   i18n.Lang           `db:"language"`
+	EventIDs   pq.Int64Array       `db:"event_ids"`
+	State      alert.DeliveryState `db:"state"`
+	Attempts   int                 `db:"attempts"`
+	DueAt      time.Time           `db:"due_at"`
+	CreatedAt  time.Time           `db:"created_at"`
+	FinishedAt *time.Time          `db:"finished_at"`
+	Held       float64             `db:"held"` // s that another still has it
+	Unwanted   bool                `db:"unwanted"`
+}
+
+func (r deliveryRow) delivery() alert.Delivery {
+	return alert.Delivery{
+		ID: r.ID, MessageID: r.MessageID, Batch: r.Batch, Kind: r.Kind, Audience: r.Audience, TenantID: r.TenantID, Channel: r.Channel,
+		ChannelID: r.ChannelID, Recipient: r.Recipient, Name: r.Name, Language: r.Language, EventIDs: r.EventIDs, State: r.State,
+		Attempts: r.Attempts, DueAt: r.DueAt.UTC(), CreatedAt: r.CreatedAt.UTC(), FinishedAt: moment(r.FinishedAt),
+	}
+}
+
+// Of a reader who was disabled since a message was made the account is gone, and what it may know with it.
+const deliveryColumns = `d.id, d.message_id, d.batch, d.kind, d.audience, coalesce(d.tenant_id, 0) AS tenant_id, d.channel, coalesce(d.channel_id, 0) AS channel_id,
+	d.recipient, d.name, d.language, d.event_ids, d.state, d.attempts, d.due_at, d.created_at, d.finished_at,
+	coalesce(extract(epoch FROM d.sending_until - clock_timestamp()), 0) AS held,
+	EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at) AS unwanted`
+
+// BeginDelivery claims a message for lease, by the clock of the database. state is the message's afterwards: nothing is to be sent
+// unless it is alert.Pending and wait is zero; else another sends it for that long. From the first time on nothing is added to it.
+func (s *Store) BeginDelivery(ctx context.Context, id int64, replica string, lease time.Duration) (begun alert.Begun, state alert.DeliveryState, wait time.Duration, err error) {
+	err = s.inTx(ctx, func(t *tx) error {
+		var row deliveryRow
+		err := t.GetContext(ctx, &row, `SELECT `+deliveryColumns+` FROM deliveries d WHERE d.id = $1 FOR UPDATE`, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			state = alert.Cancelled
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		begun.Delivery, state = row.delivery(), row.State
+		if wait = max(0, time.Duration(row.Held*float64(time.Second))); state != alert.Pending || wait > 0 {
+			return nil
+		}
+		if err := t.tell(ctx, &begun); err != nil {
+			return err
+		}
+		if row.Unwanted || alert.Pointless(begun.Delivery, begun.Events) {
+			state = alert.Cancelled
+			_, err = t.ExecContext(ctx, `UPDATE deliveries SET state = 'cancelled', finished_at = $2 WHERE id = $1`, id, t.now)
+			return err
+		}
+		const claim = `UPDATE deliveries SET begun_at = coalesce(begun_at, clock_timestamp()), sending_by = $2,
+			sending_until = clock_timestamp() + $3 * interval '1 microsecond' WHERE id = $1`
+		_, err = t.ExecContext(ctx, claim, id, replica, lease.Microseconds())
+		return err
+	})
+	if err != nil {
+		return begun, state, wait, fmt.Errorf("begin delivery %d: %w", id, err)
+	}
+	return begun, state, wait, nil
+}
+
+// chartDays is how many days the chart of a message shows.
+const chartDays = 14
+
+// tell reads what a message says.
+func (t *tx) tell(ctx context.Context, b *alert.Begun) (err error) {
+	if b.Events, err = selectEvents(ctx, t, `WHERE e.id = ANY ($1)`, pq.Int64Array(b.Delivery.EventIDs)); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	if len(b.Events) == 0 {
+		return nil
+	}
+	tenantID := b.Events[0].Subject.TenantID
+	if slices.ContainsFunc(b.Events, func(e alert.Event) bool { return e.Subject.TenantID != tenantID }) || tenantID == 0 {
+		return nil
+	}
+	var name string
+	if err := t.GetContext(ctx, &name, `SELECT time_zone FROM tenants WHERE id = $1`, tenantID); err != nil {
+		return fmt.Errorf("zone of tenant %d: %w", tenantID, err)
+	}
+	zone := zoneOf(name)
+	if b.Delivery.Audience == alert.Customer {
+		b.Zone = zone
+	}
+	if zone == nil {
+		zone = time.UTC
+	}
+	b.Days, err = t.lastDays(ctx, tenantID, zone)
+	return err
+}
+
+// lastDays are the tokens of a customer's newest days, the oldest first, today among them.
+func (t *tx) lastDays(ctx context.Context, tenantID int64, zone *time.Location) ([]alert.Day, error) {
+	year, month, day := t.now.In(zone).Date()
+	days := make([]alert.Day, chartDays)
+	for i := range days {
+		days[i].Day = time.Date(year, month, day-chartDays+1+i, 0, 0, 0, 0, zone)
+	}
+	span := usage.Period{Start: days[0].Day.UTC(), End: time.Date(year, month, day+1, 0, 0, 0, 0, zone).UTC()}
+	points, err := (usageReader{q: t, tenantID: tenantID, now: t.now}).hours(ctx, span)
+	if err != nil {
+		return nil, fmt.Errorf("read the days of tenant %d: %w", tenantID, err)
+	}
+	for _, p := range points {
+		for i := len(days) - 1; i >= 0; i-- {
+			if !p.Start.Before(days[i].Day) {
+				days[i].Input, days[i].Output = days[i].Input+p.Tokens.Input, days[i].Output+p.Tokens.Output
+				break
+			}
+		}
+	}
+	return days, nil
+}
+
+// RecordAttempt writes an attempt down, with the state in which it leaves a message that was pending, and lets the message go.
+func (s *Store) RecordAttempt(ctx context.Context, id int64, a alert.Attempt, state alert.DeliveryState) error {
+	err := s.inTx(ctx, func(t *tx) error {
+		const note = `INSERT INTO delivery_attempts (delivery_id, at, took_ms, outcome, answer, replica) VALUES ($1, $2, $3, $4, $5, $6)`
+		if _, err := t.ExecContext(ctx, note, id, a.At, max(0, a.Took.Milliseconds()), a.Outcome, alert.Answer(a.Answer), a.Replica); err != nil {
+			return err
+		}
+		const leave = `UPDATE deliveries SET attempts = attempts + 1, sending_until = NULL,
+			state = CASE WHEN state = 'pending' THEN $2 ELSE state END,
+			finished_at = CASE WHEN state = 'pending' AND $2 <> 'pending' THEN $3 ELSE finished_at END WHERE id = $1`
+		if _, err := t.ExecContext(ctx, leave, id, string(state), t.now); err != nil {
+			return err
+		}
+		// Pages show how far messages are.
+		_, err := t.ExecContext(ctx, `SELECT pg_notify('filaia_alerts', '')`)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record an attempt of delivery %d: %w", id, err)
+	}
+	return nil
+}
+
+const deliveryMissing = "problem.no_page"
+
+// ResendDelivery has a message that was given up tried again, by the person in ctx. It keeps its message id. NotFound when it is not
+// there, Conflict when it was not given up. A replica that delivers takes it up at once.
+func (s *Store) ResendDelivery(ctx context.Context, id int64) error {
+	err := s.inTx(ctx, func(t *tx) error {
+		var row struct {
+			State    alert.DeliveryState `db:"state"`
+			TenantID int64               `db:"tenant_id"`
+		}
+		const query = `SELECT state, coalesce(tenant_id, 0) AS tenant_id FROM deliveries WHERE id = $1 FOR UPDATE`
+		if err := t.GetContext(ctx, &row, query, id); err != nil {
+			return known(err, deliveryMissing)
+		}
+		if row.State != alert.Dead {
+			return fault.New(fault.Conflict, "alerts.error.not_dead")
+		}
+		const revive = `UPDATE deliveries SET state = 'pending', job_id = NULL, due_at = $2, finished_at = NULL, sending_until = NULL WHERE id = $1`
+		if _, err := t.ExecContext(ctx, revive, id, t.now); err != nil {
+			return err
+		}
+		if err := t.audit(ctx, "alert.resend", fmt.Sprintf("delivery:%d", id), row.TenantID, nil); err != nil {
+			return err
+		}
+		_, err := t.ExecContext(ctx, `SELECT pg_notify('filaia_alerts', '')`)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("send delivery %d again: %w", id, err)
+	}
+	return nil
+}
+
+// ReclaimJobs makes available what this replica was at when it ended. Nobody of that name may be at work. It returns how many.
+func (s *Store) ReclaimJobs(ctx context.Context, replica string) (n int64, err error) {
+	err = s.inTx(ctx, func(t *tx) error {
+		// The attempt that was cut off does not count, as with River's own JobSnooze.
+		const jobs = `UPDATE river_job SET state = 'available', scheduled_at = now(), attempt = greatest(attempt - 1, 0)
+			WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] = $1`
+		result, err := t.ExecContext(ctx, jobs, replica)
+		if err != nil {
+			return err
+		}
+		if n, err = result.RowsAffected(); err != nil {
+			return err
+		}
+		_, err = t.ExecContext(ctx, `UPDATE deliveries SET sending_until = NULL WHERE state = 'pending' AND sending_by = $1`, replica)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reclaim jobs of %s: %w", replica, err)
+	}
+	return n, nil
+}

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"github.com/fila-ia/filaia/internal/alert"
+	"github.com/fila-ia/filaia/internal/jobs"
+)
+
+// dispatchBatch is how many groups are planned in one transaction.
+const dispatchBatch = 50
+
+// DispatchAlerts plans the messages of some of the groups that wait, and makes their jobs, in one transaction. It returns how many
+// groups it planned; where it is as many as it takes at once, more may wait. Any number of replicas may do it at a time: who holds
+// a group's first event has the whole group.
+func (s *Store) DispatchAlerts(ctx context.Context, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (groups int, err error) {
+	err = s.inTx(ctx, func(t *tx) error {
+		const claim = `SELECT group_id FROM alert_events e WHERE dispatched_at IS NULL AND NOT EXISTS (
+				SELECT FROM alert_events f WHERE f.group_id = e.group_id AND f.id < e.id AND f.dispatched_at IS NULL)
+			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`
+		var ids []string
+		if err := t.SelectContext(ctx, &ids, claim, dispatchBatch); err != nil {
+			return fmt.Errorf("claim groups: %w", err)
+		}
+		if groups = len(ids); groups == 0 {
+			return nil
+		}
+		events, err := selectEvents(ctx, t, `WHERE e.group_id = ANY ($1::uuid[]) AND e.dispatched_at IS NULL ORDER BY e.id`, pq.StringArray(ids))
+		if err != nil {
+			return fmt.Errorf("read what was raised: %w", err)
+		}
+		situations, err := t.situations(ctx, events)
+		if err != nil {
+			return err
+		}
+		var all alert.Planned
+		for _, situation := range situations {
+			p := plan(situation)
+			all.Deliveries, all.Escalations = append(all.Deliveries, p.Deliveries...), append(all.Escalations, p.Escalations...)
+		}
+		if err := t.deliver(ctx, all, enqueue); err != nil {
+			return err
+		}
+		const note = `UPDATE alert_events SET dispatched_at = $1 WHERE group_id = ANY ($2::uuid[]) AND dispatched_at IS NULL`
+		_, err = t.ExecContext(ctx, note, t.now, pq.StringArray(ids))
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("dispatch alerts: %w", err)
+	}
+	return groups, nil
+}
+
+// EscalateAlerts tells others of a group that nobody has acknowledged. Where it must be looked at again it says when, and its caller
+// does so.
+func (s *Store) EscalateAlerts(ctx context.Context, group uuid.UUID, ruleID int64, plan func(alert.Situation, int64) (alert.Planned, time.Time), enqueue jobs.Enqueue) (again time.Time, err error) {
+	err = s.inTx(ctx, func(t *tx) error {
+		events, err := selectEvents(ctx, t, `WHERE e.group_id = $1 ORDER BY e.id`, group)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		situations, err := t.situations(ctx, events)
+		if err != nil {
+			return err
+		}
+		var p alert.Planned
+		p, again = plan(situations[0], ruleID)
+		return t.deliver(ctx, p, enqueue)
+	})
+	if err != nil {
+		return again, fmt.Errorf("escalate group %s: %w", group, err)
+	}
+	return again, nil
+}
+
+// deliver makes messages and their jobs. Rows are taken in one order by everybody, so that nobody waits in a circle.
+func (t *tx) deliver(ctx context.Context, p alert.Planned, enqueue jobs.Enqueue) error {
+	slices.SortStableFunc(p.Deliveries, func(a, b alert.Delivery) int {
+		return cmp.Or(strings.Compare(a.Batch, b.Batch), strings.Compare(a.Recipient, b.Recipient))
+	})
+	var work []alert.Work
+	for _, d := range p.Deliveries {
+		id, isNew, err := t.addDelivery(ctx, d)
+		if err != nil {
+			return err
+		}
+		if isNew {
+			work = append(work, alert.Work{DeliveryID: id, Channel: d.Channel, DueAt: later(d.DueAt, t.now)})
+		}
+	}
+	return t.enqueue(ctx, append(work, p.Escalations...), enqueue)
+}
+
+// later is zero, for at once, unless the time is still to come.
+func later(due, now time.Time) time.Time {
+	if due.After(now) {
+		return due
+	}
+	return time.Time{}
+}
+
+// addDelivery adds a message, or its events to the one of its batch that the reader has not got yet. Once that is being sent nothing
+// is added to it, and the next one of the batch takes them: claiming it and adding to it take the same row, and each sees what the
+// other has done.
+func (t *tx) addDelivery(ctx context.Context, d alert.Delivery) (id int64, isNew bool, err error) {
+	const add = `INSERT INTO deliveries (batch, kind, audience, tenant_id, channel, channel_id, recipient, name, language, event_ids, due_at, created_at)
+		VALUES ($1, $2, $3, NULLIF($4, 0), $5, NULLIF($6, 0), $7, $8, $9, $10, $11, $12)
+		ON CONFLICT ON CONSTRAINT deliveries_once DO UPDATE
+			SET event_ids = deliveries.event_ids || ARRAY(SELECT unnest(excluded.event_ids) EXCEPT SELECT unnest(deliveries.event_ids) ORDER BY 1)
+			WHERE deliveries.state = 'pending' AND deliveries.begun_at IS NULL
+		RETURNING id, xmax = 0`
+	batch := d.Batch
+	for n := 2; ; n++ {
+		err = t.QueryRowContext(ctx, add, d.Batch, d.Kind, d.Audience, d.TenantID, d.Channel, d.ChannelID, storable(d.Recipient, maxRecipient), storable(d.Name, maxRecipient), d.Language,
+			pq.Int64Array(d.EventIDs), d.DueAt, t.now).Scan(&id, &isNew)
+		if !errors.Is(err, sql.ErrNoRows) || d.Kind == alert.Escalated {
+			break
+		}
+		d.Batch = batch + "/" + strconv.Itoa(n)
+	}
+	if errors.Is(err, sql.ErrNoRows) { // an escalation is told once
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("add a message of %s: %w", d.Batch, err)
+	}
+	return id, isNew, nil
+}
+
+// maxRecipient is more bytes than an address or a name has; texts that do not fit into an index row would fail for ever.
+const maxRecipient = 1000
+
+// enqueue makes jobs and notes which job brings which message.
+func (t *tx) enqueue(ctx context.Context, work []alert.Work, enqueue jobs.Enqueue) error {
+	if len(work) == 0 {
+		return nil
+	}
+	made, err := enqueue(ctx, t.Tx.Tx, work)
+	if err != nil {
+		return fmt.Errorf("make %d jobs: %w", len(work), err)
+	}
+	var messages, ids []int64
+	for i, w := range work {
+		if w.DeliveryID != 0 {
+			messages, ids = append(messages, w.DeliveryID), append(ids, made[i])
+		}
+	}
+	const note = `UPDATE deliveries d SET job_id = n.job FROM unnest($1::bigint[], $2::bigint[]) AS n (id, job) WHERE d.id = n.id`
+	if _, err := t.ExecContext(ctx, note, pq.Int64Array(messages), pq.Int64Array(ids)); err != nil {
+		return fmt.Errorf("note %d jobs: %w", len(ids), err)
+	}
+	return nil
+}
+
+// QueueDeliveries makes jobs for messages that wait without one: those that are sent again, and, when lost is asked for, those whose
+// job is gone, for whatever reason. It returns how many.
+func (s *Store) QueueDeliveries(ctx context.Context, lost bool, enqueue jobs.Enqueue) (n int, err error) {
+	err = s.inTx(ctx, func(t *tx) error {
+		var rows []struct {
+			ID      int64         `db:"id"`
+			Channel alert.Channel `db:"channel"`
+			DueAt   time.Time     `db:"due_at"`
+		}
+		without := `d.job_id IS NULL`
+		if lost {
+			without = `NOT EXISTS (SELECT FROM river_job j WHERE j.id = d.job_id AND j.state NOT IN ('cancelled', 'completed', 'discarded'))`
+		}
+		waiting := `SELECT d.id, d.channel, d.due_at FROM deliveries d WHERE d.state = 'pending' AND ` + without + `
+			ORDER BY d.id LIMIT 500 FOR UPDATE SKIP LOCKED`
+		if err := t.SelectContext(ctx, &rows, waiting); err != nil {
+			return err
+		}
+		work := make([]alert.Work, len(rows))
+		for i, r := range rows {
+			work[i] = alert.Work{DeliveryID: r.ID, Channel: r.Channel, DueAt: later(r.DueAt, t.now)}
+		}
+		n = len(work)
+		return t.enqueue(ctx, work, enqueue)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("queue messages: %w", err)
+	}
+	return n, nil
+}
