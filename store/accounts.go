@@ -28,13 +28,16 @@ type account struct {
 	OwnOut       int64        `db:"own_out"`
 	CommittedIn  int64        `db:"committed_in"` // of this replica's calls that had held tokens
 	CommittedOut int64        `db:"committed_out"`
-	Changes      int64        `db:"changes"` // before this commit
+	Extra        int64        `db:"extra_tokens"` // above the limits that a spend cap allows
+	Changes      int64        `db:"changes"`      // before this commit
 	TenantID     int64        `db:"tenant_id"`
 	ReapedAt     sql.NullTime `db:"reaped_at"` // when this replica's lease was last taken back
+	watched
 
 	added    quota.Pair // by this batch
 	held     quota.Pair // the part of it whose calls held tokens of the lease
 	overrun  quota.Pair // the part of it that no limit could stop
+	room     int64      // what is left of Extra
 	earliest time.Time  // its first call
 }
 
@@ -55,7 +58,8 @@ func (c *UsageCommitter) lockAccounts(ctx context.Context, t *tx, events []usage
 			b.limit_out, b.used_out, b.leased_out, b.overrun_out,
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
 			coalesce(l.leased_in, 0) AS own_in, coalesce(l.leased_out, 0) AS own_out,
-			coalesce(l.committed_in, 0) AS committed_in, coalesce(l.committed_out, 0) AS committed_out, b.changes, b.tenant_id, l.reaped_at
+			coalesce(l.committed_in, 0) AS committed_in, coalesce(l.committed_out, 0) AS committed_out, b.changes, b.extra_tokens, b.tenant_id, l.reaped_at,
+			` + watchedColumns + `
 		FROM quota_buckets b
 		JOIN billing_periods p ON p.id = b.period_id
 		JOIN plan_versions v ON v.id = p.plan_version_id
@@ -84,6 +88,7 @@ func charge(events []usage.Event, accounts map[int64]*account) []int64 {
 		}
 		above := excess(a.UsedIn+a.added.In, e.Tokens.Input, a.LimitIn) + excess(a.UsedOut+a.added.Out, e.Tokens.Output, a.LimitOut)
 		charges[i] = above * a.OveragePrice
+		a.Charged += charges[i]
 		a.added.In += e.Tokens.Input
 		a.added.Out += e.Tokens.Output
 		if a.earliest.IsZero() || e.CreatedAt.Before(a.earliest) {
@@ -106,6 +111,8 @@ func excess(used, tokens, limit int64) int64 {
 }
 
 func (a *account) settle() {
+	above := func(limit, used, overrun, leased int64) int64 { return max(used-overrun+leased-limit, 0) }
+	a.room = max(a.Extra-above(a.LimitIn, a.UsedIn, a.OverrunIn, a.LeasedIn)-above(a.LimitOut, a.UsedOut, a.OverrunOut, a.LeasedOut), 0)
 	a.overrun.In = a.draw(a.added.In, a.held.In, a.LimitIn, a.UsedIn, a.OverrunIn, &a.LeasedIn, &a.OwnIn)
 	a.overrun.Out = a.draw(a.added.Out, a.held.Out, a.LimitOut, a.UsedOut, a.OverrunOut, &a.LeasedOut, &a.OwnOut)
 	a.UsedIn, a.OverrunIn = a.UsedIn+a.added.In, a.OverrunIn+a.overrun.In
@@ -114,7 +121,8 @@ func (a *account) settle() {
 }
 
 // draw takes tokens from the replica's lease as far as their calls held them there, which under another plan they may
-// not have. In a hard period the rest comes from what is free, and what even that does not cover is overrun.
+// not have. In a hard period the rest comes from what is free, then from what the spend cap allows above, and what even that
+// does not cover is overrun.
 func (a *account) draw(tokens, held, limit, used, overrun int64, leased, own *int64) (over int64) {
 	drawn := min(held, *own)
 	*own -= drawn
@@ -124,7 +132,10 @@ func (a *account) draw(tokens, held, limit, used, overrun int64, leased, own *in
 	}
 	// used still lacks the drawn tokens, which were leased until now: together they take no free ones.
 	free := max(limit-(used-overrun)-drawn-*leased, 0)
-	return max(tokens-drawn-free, 0)
+	over = max(tokens-drawn-free, 0)
+	allowed := min(over, a.room)
+	a.room -= allowed
+	return over - allowed
 }
 
 // cause tells why the limit could not stop the overrun.
@@ -154,14 +165,15 @@ func (c *UsageCommitter) saveAccounts(ctx context.Context, t *tx, accounts map[i
 	value := func(get func(*account) int64) string { return ints(rows, func(a **account) int64 { return get(*a) }) }
 	period := value(func(a *account) int64 { return a.PeriodID })
 	const buckets = `UPDATE quota_buckets b SET used_in = n.used_in, leased_in = n.leased_in, overrun_in = n.overrun_in,
-			used_out = n.used_out, leased_out = n.leased_out, overrun_out = n.overrun_out, changes = b.changes + 1
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-			AS n (period_id, used_in, leased_in, overrun_in, used_out, leased_out, overrun_out)
+			used_out = n.used_out, leased_out = n.leased_out, overrun_out = n.overrun_out, charge_brl_micros = n.charged, changes = b.changes + 1
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+			AS n (period_id, used_in, leased_in, overrun_in, used_out, leased_out, overrun_out, charged)
 		WHERE b.period_id = n.period_id`
 	if _, err := t.ExecContext(ctx, buckets, period,
 		value(func(a *account) int64 { return a.UsedIn }), value(func(a *account) int64 { return a.LeasedIn }),
 		value(func(a *account) int64 { return a.OverrunIn }), value(func(a *account) int64 { return a.UsedOut }),
-		value(func(a *account) int64 { return a.LeasedOut }), value(func(a *account) int64 { return a.OverrunOut })); err != nil {
+		value(func(a *account) int64 { return a.LeasedOut }), value(func(a *account) int64 { return a.OverrunOut }),
+		value(func(a *account) int64 { return a.Charged })); err != nil {
 		return fmt.Errorf("update buckets: %w", err)
 	}
 	const leases = `UPDATE quota_leases l SET leased_in = n.leased_in, leased_out = n.leased_out,

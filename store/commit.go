@@ -113,6 +113,9 @@ func (c *UsageCommitter) attempt(ctx context.Context, events []usage.Event, judg
 		if err := c.saveAccounts(ctx, t, accounts); err != nil {
 			return err
 		}
+		if err := t.raiseAlerts(ctx, accounts); err != nil {
+			return err
+		}
 		return t.touch(ctx, events)
 	})
 	if err == nil {
