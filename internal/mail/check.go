@@ -30,7 +30,7 @@ func Explain(err error) alert.MailStep {
 	failed := alert.MailStep{Key: "mail.problem.other", Detail: alert.Answer(err.Error())}
 	var t *trouble
 	if errors.As(err, &t) {
-		failed.Name, failed.Args, failed.Detail = t.Step, t.Args, alert.Answer(t.cause.Error())
+		failed.Name, failed.Args, failed.Detail = t.Step, t.Args, alert.Answer(t.text())
 		if t.Key != "" {
 			failed.Key = t.Key
 		}

@@ -206,11 +206,10 @@ func (c *conversation) refused(step string, err error) (string, error) {
 	if !errors.As(err, &said) {
 		return "", t
 	}
-	answer := alert.Answer(said.Error())
 	if forGood(said) {
-		return answer, alert.Refused(t)
+		t = alert.Refused(t)
 	}
-	return answer, t
+	return words(err), t
 }
 
 // within bounds what comes next.

@@ -63,8 +63,8 @@ func (s *Sender) write(m alert.Mail, d alert.Delivery, n alert.Notice, t alert.T
 	g.SetMessageIDWithValue(d.MessageID.String() + "@" + from[strings.LastIndexByte(from, '@')+1:])
 	g.SetDateWithValue(sent)
 	// From is always the address that signs in or was set up, whose domain signs (DKIM) and is allowed to send (SPF).
-	g.FromMailAddress(&mail.Address{Name: cmp.Or(line(m.Name, maxName), "FILA-IA"), Address: from})
-	g.ToMailAddress(&mail.Address{Name: line(d.Name, maxName), Address: to})
+	g.FromMailAddress(&mail.Address{Name: cmp.Or(person(m.Name), "FILA-IA"), Address: from})
+	g.ToMailAddress(&mail.Address{Name: person(d.Name), Address: to})
 	if reply, ok := address(m.ReplyTo); ok {
 		g.ReplyToMailAddress(&mail.Address{Address: reply})
 	}
@@ -114,6 +114,9 @@ func address(text string) (string, bool) {
 	}
 	return text[:at+1] + domain, true
 }
+
+// person is a name beside an address. Backslashes are left alone by the encoding of names beyond ASCII, and break it.
+func person(name string) string { return line(strings.ReplaceAll(name, `\`, "/"), maxName) }
 
 // line is text that cannot end its header or be taken for an encoded word.
 func line(text string, most int) string {

@@ -123,18 +123,20 @@ func readLetter(raw []byte) (alert.OpenLetter, error) {
 	if err != nil {
 		return l, err
 	}
-	words := &mime.WordDecoder{}
-	decoded := func(value string) string {
-		if text, err := words.DecodeHeader(value); err == nil {
-			return text
-		}
-		return value
-	}
 	for _, name := range headerOrder(raw) {
-		l.Headers = append(l.Headers, [2]string{name, decoded(m.Header.Get(name))})
+		l.Headers = append(l.Headers, [2]string{name, decode(m.Header.Get(name))})
 	}
-	l.To, l.Subject = decoded(m.Header.Get("To")), decoded(m.Header.Get("Subject"))
+	l.To, l.Subject = decode(m.Header.Get("To")), decode(m.Header.Get("Subject"))
 	return l, readPart(&l, m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body)
+}
+
+// decode gives a header's value as people read it.
+func decode(value string) string {
+	words := &mime.WordDecoder{}
+	if text, err := words.DecodeHeader(value); err == nil {
+		return text
+	}
+	return value
 }
 
 // headerOrder gives the names of the headers as they stand.

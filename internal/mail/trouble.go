@@ -35,7 +35,15 @@ type trouble struct {
 }
 
 // Error is for the log of deliveries.
-func (t *trouble) Error() string { return saidAt[t.Step] + ": " + t.cause.Error() }
+func (t *trouble) Error() string { return saidAt[t.Step] + ": " + t.text() }
+
+// text is the server's words, or what happened instead of any.
+func (t *trouble) text() string {
+	if said := words(t.cause); said != "" {
+		return said
+	}
+	return t.cause.Error()
+}
 
 // Unwrap gives the cause.
 func (t *trouble) Unwrap() error { return t.cause }
@@ -109,7 +117,7 @@ func forGood(said *textproto.Error) bool {
 func words(err error) string {
 	var said *textproto.Error
 	if errors.As(err, &said) {
-		return alert.Answer(said.Error())
+		return alert.Answer(fmt.Sprintf("%d %s", said.Code, said.Msg))
 	}
 	return ""
 }
