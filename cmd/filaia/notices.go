@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/views/emails"
@@ -75,16 +73,13 @@ func zoneNamed(name string) *time.Location {
 func alertOf(e *alert.Event) emails.Alert {
 	d := e.Details
 	a := emails.Alert{
-		ID: e.ID, Lead: e.Lead, Metric: string(e.Metric), Unit: string(e.Unit), Rule: e.RuleName,
+		ID: e.ID, Lead: e.Lead, Subject: e.Subject.Key + " " + e.Period.UTC().Format(time.RFC3339Nano), Metric: string(e.Metric), Unit: string(e.Unit), Rule: e.RuleName,
 		Threshold: e.Threshold, Value: e.Value, Resolved: !e.ResolvedAt.IsZero(), RaisedAt: e.RaisedAt,
 		TenantID: e.Subject.TenantID, KeyID: e.Subject.KeyID, ProviderID: e.Subject.ProviderID,
 		Tenant: d.Tenant, Plan: d.Plan, Key: d.Key, Provider: d.Provider, Model: d.Model, Replica: d.Replica, Address: d.Address,
 		LimitIn: d.LimitIn, UsedIn: d.UsedIn, LimitOut: d.LimitOut, UsedOut: d.UsedOut,
 		Blocks: d.Blocks, OveragePrice: d.OveragePrice, Charged: d.Charged, Cap: d.Cap, PeriodEnd: d.PeriodEnd,
 		Window: d.Window, Base: d.Base, Now: d.Now, Calls: d.Calls, Failures: d.Failures, RunsOutAt: d.RunsOutAt, Since: d.Since,
-	}
-	if e.Group != uuid.Nil {
-		a.Group = e.Group.String()
 	}
 	if e.Audience == alert.Customer {
 		a.Provider, a.ProviderID, a.Model, a.Replica = "", 0, "", ""

@@ -109,7 +109,8 @@ func samplePlatform(m Metric, value int64, now time.Time) (Details, Subject) {
 	case SpoolLag:
 		return Details{Replica: "api-2", Since: ago}, Subject{Key: "replica:api-2"}
 	case RateStale:
-		return Details{Since: now.AddDate(0, 0, -int(value))}, Subject{Key: "installation"}
+		day := now.UTC().AddDate(0, 0, -int(value)).Truncate(24 * time.Hour)
+		return Details{Since: day}, Subject{Key: "installation"}
 	}
 	return Details{}, Subject{Key: "installation"}
 }

@@ -40,8 +40,8 @@ type Message struct {
 // is micros.
 type Alert struct {
 	ID               int64
-	Group            string // raised together; with the metric it tells one story
-	Lead             bool   // the highest of its group and metric
+	Subject          string // what it is about, and in what period; with the metric it tells one story
+	Lead             bool   // the highest of its metric and subject
 	Metric, Unit     string
 	Rule             string // its name, may be empty
 	Threshold, Value int64

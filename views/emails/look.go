@@ -3,7 +3,7 @@ package emails
 import "strings"
 
 // face is the letters; each cell says it, because some clients inherit nothing.
-const face = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;"
+const face = "font-family:-apple-system,BlinkMacSystemFont,Segoe UI,Roboto,Helvetica,Arial,sans-serif;"
 
 // head holds what only some clients read. The rules for dark overrule the inline colours.
 const head = `<style>

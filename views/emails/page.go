@@ -51,7 +51,7 @@ type item struct {
 type told struct {
 	Alert
 	story
-	passed []string // the lower thresholds that were passed with it
+	passed []string // the lower thresholds that were passed too
 }
 
 // page composes the message.
@@ -85,20 +85,20 @@ func (m *Message) page() (*page, error) {
 	if m.Kind == Escalation {
 		m.escalate(pg, stories[0])
 	}
-	pg.short = lines(pg.subject, strings.Join(pg.lead, " "), first(pg.next))
+	pg.short = lines(pg.subject, first(pg.lead), first(pg.next))
 	return pg, nil
 }
 
 func (m *Message) t(key string, args ...any) string { return m.Printer.T("emails."+key, args...) }
 
-// stories are what is to be told, the most pressing first. Thresholds of one metric that were passed together make one story.
+// stories are what is to be told, the most pressing first. Thresholds of one metric and subject make one story.
 func (m *Message) stories() ([]told, error) {
-	type family struct{ group, metric string }
+	type family struct{ subject, metric string }
 	var stories []told
 	at := map[family]int{}
 	for _, a := range leadsFirst(m.Alerts) {
-		f := family{a.Group, a.Metric}
-		if i, met := at[f]; met && a.Group != "" {
+		f := family{a.Subject, a.Metric}
+		if i, met := at[f]; met && a.Subject != "" {
 			if a.Unit == stories[i].Unit && a.Threshold < stories[i].Threshold {
 				stories[i].passed = append(stories[i].passed, quantity(m.Printer, a.Unit, a.Threshold))
 			}
@@ -121,7 +121,7 @@ func (m *Message) stories() ([]told, error) {
 func leadsFirst(alerts []Alert) []Alert {
 	ordered := slices.Clone(alerts)
 	slices.SortStableFunc(ordered, func(a, b Alert) int {
-		if a.Group == b.Group && a.Metric == b.Metric && a.Lead == b.Lead && a.Unit == b.Unit {
+		if a.Subject == b.Subject && a.Metric == b.Metric && a.Lead == b.Lead && a.Unit == b.Unit {
 			return cmp.Compare(b.Threshold, a.Threshold)
 		}
 		return compareBool(!a.Lead, !b.Lead)
@@ -162,10 +162,12 @@ func (m *Message) one(pg *page, s told) {
 func (m *Message) escalate(pg *page, s told) {
 	pg.tone, pg.label = bad, m.t("tone.escalation")
 	pg.banner = m.t("escalation.banner")
+	subject := m.t("escalation.subject", "subject", pg.subject)
 	if waited := m.SentAt.Sub(s.RaisedAt).Truncate(60e9); !s.RaisedAt.IsZero() && waited > 0 {
 		pg.banner = m.t("escalation.banner_since", "time", waited, "since", m.Printer.DateTime(s.RaisedAt))
+		subject = m.t("escalation.subject_since", "time", waited, "subject", pg.subject)
 	}
-	pg.subject = bounded(m.t("escalation.subject", "subject", pg.subject), subjectLength)
+	pg.subject = bounded(subject, subjectLength)
 	pg.button, pg.also = link{m.t("confirm.button"), pg.also.href}, pg.button
 }
 
@@ -249,7 +251,7 @@ func (m *Message) footer(pg *page, s told) {
 	}
 	pg.settings = link{m.t("settings.team"), m.PublicURL + "/alerts/rules"}
 	if m.Customer {
-		pg.settings = link{m.t("settings.customer"), m.PublicURL + "/portal/alerts"}
+		pg.settings = link{m.t("settings.customer"), m.PublicURL + "/portal/alerts/settings"}
 	}
 	if m.Unsubscribe != "" {
 		pg.leave = link{m.t("unsubscribe"), m.Unsubscribe}

@@ -3,6 +3,8 @@ package emails
 import (
 	"fmt"
 	"time"
+
+	"github.com/fila-ia/filaia/internal/i18n"
 )
 
 // platform tells the team of what runs the gateway; false for a metric that is not known.
@@ -90,7 +92,7 @@ func (t *teller) rateStale() story {
 	s.subject = t.t("rate_stale.subject", "n", t.Value)
 	s.lead = t.t("rate_stale.lead", "n", t.Value)
 	if !t.Since.IsZero() {
-		s.fact(t.t("fact.rate_day"), t.Date(t.Since))
+		s.fact(t.t("fact.rate_day"), i18n.NewPrinter(t.Lang(), nil).Date(t.Since)) // a day, not a moment
 	}
 	s.next = []string{t.t("rate_stale.next"), t.t("rate_stale.do")}
 	return s

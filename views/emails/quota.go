@@ -101,10 +101,6 @@ func (t *teller) periodEnds(over bool) string {
 
 // quotaFacts are the figures of the pool, and of the other one.
 func (t *teller) quotaFacts(s *story, q, other pool) {
-	s.fact(t.t("fact.plan"), t.Plan)
-	if t.KeyID != 0 {
-		s.fact(t.t("fact.key"), t.Key)
-	}
 	if q.used > 0 {
 		s.fact(t.t("fact."+q.name+"_used"), t.poolUse(q))
 	}
@@ -118,7 +114,18 @@ func (t *teller) quotaFacts(s *story, q, other pool) {
 		s.fact(t.t("fact."+other.name+"_used"), t.poolUse(other))
 	}
 	t.chargeFacts(s)
-	t.endFact(s)
+	t.planFacts(s)
+}
+
+// planFacts say whose tokens they are, and until when.
+func (t *teller) planFacts(s *story) {
+	s.fact(t.t("fact.plan"), t.Plan)
+	if t.KeyID != 0 {
+		s.fact(t.t("fact.key"), t.Key)
+	}
+	if !t.PeriodEnd.IsZero() {
+		s.fact(t.t("fact.period_end"), moment(t.Printer, t.PeriodEnd))
+	}
 }
 
 // poolUse is "2.403.750 de 3.000.000 (80,1%)".
@@ -135,12 +142,6 @@ func (t *teller) chargeFacts(s *story) {
 	}
 	if t.Cap > 0 {
 		s.fact(t.t("fact.cap"), brl(t.Printer, t.Cap))
-	}
-}
-
-func (t *teller) endFact(s *story) {
-	if !t.PeriodEnd.IsZero() {
-		s.fact(t.t("fact.period_end"), moment(t.Printer, t.PeriodEnd))
 	}
 }
 
@@ -209,10 +210,10 @@ func (t *teller) forecast() story {
 			s.lead = joined(s.lead, t.t("forecast.lead.early", "n", days))
 		}
 	}
-	t.quotaFacts(&s, q, other)
 	if !t.RunsOutAt.IsZero() {
 		s.fact(t.t("fact.runs_out"), t.DateTime(t.RunsOutAt))
 	}
+	t.quotaFacts(&s, q, other)
 	t.aboveThePlan(&s, false)
 	return s
 }
@@ -261,24 +262,20 @@ func (t *teller) spendCap() story {
 	}
 	s.lead = joined(s.lead, t.periodEnds(over))
 	t.moneyFacts(&s, input, output)
-	if t.Cap > 0 {
-		s.fact(t.t("fact.cap_left"), brl(t.Printer, max(t.Cap-t.Charged, 0)))
-	}
 	return s
 }
 
 func (t *teller) moneyFacts(s *story, input, output pool) {
-	s.fact(t.t("fact.plan"), t.Plan)
-	if t.KeyID != 0 {
-		s.fact(t.t("fact.key"), t.Key)
-	}
 	t.chargeFacts(s)
+	if t.Cap > 0 {
+		s.fact(t.t("fact.cap_left"), brl(t.Printer, max(t.Cap-t.Charged, 0)))
+	}
 	for _, q := range []pool{input, output} {
 		if q.limit > 0 {
 			s.fact(t.t("fact."+q.name+"_used"), t.poolUse(q))
 		}
 	}
-	t.endFact(s)
+	t.planFacts(s)
 }
 
 // ofCap is the page where the cap is set.

@@ -98,7 +98,7 @@ func (t *teller) tell() (story, error) {
 // lowered begins a sentence in lower case, as after a colon.
 func lowered(text string) string {
 	r, size := utf8.DecodeRuneInString(text)
-	if second, _ := utf8.DecodeRuneInString(text[size:]); unicode.IsUpper(second) { // an abbreviation
+	if second, _ := utf8.DecodeRuneInString(text[size:]); !unicode.IsLower(second) && second != ' ' { // R$, an abbreviation
 		return text
 	}
 	return string(unicode.ToLower(r)) + text[size:]

@@ -40,8 +40,12 @@ func (t *teller) sudden() story {
 	if t.Base == 0 {
 		part = t.Value
 	}
-	s := t.ofTraffic(percent(t.Printer, part))
-	words := []any{"share", percent(t.Printer, part), "now", t.Int(t.Now), "base", t.Int(t.Base)}
+	much := t.t("sudden.part", "share", roughly(t.Printer, part))
+	if part >= 2*whole {
+		much = t.t("sudden.times", "times", tenths(t.Printer, part))
+	}
+	s := t.ofTraffic(much)
+	words := []any{"much", much, "now", t.Int(t.Now), "base", t.Int(t.Base)}
 	way := "more"
 	if part < whole {
 		way = "less"

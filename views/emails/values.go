@@ -28,6 +28,14 @@ func roughly(p i18n.Printer, hundredths int64) string {
 	return p.Percent(float64(hundredths/100) / 100)
 }
 
+// tenths writes a multiple, of which whole is one, with at most one decimal: 3 or 3,2. It is cut.
+func tenths(p i18n.Printer, part int64) string {
+	if rest := part / 1000 % 10; rest != 0 {
+		return p.Decimal(float64(part/1000)/10, 1)
+	}
+	return p.Int(part / whole)
+}
+
 // share is used as a part of limit in hundredths of a percent, cut; 0 without a limit.
 func share(used, limit int64) int64 {
 	if used <= 0 || limit <= 0 {
