@@ -1,0 +1,35 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/fila-ia/filaia/internal/alert"
+)
+
+// NewQuick is New with other waits between attempts, and without the pauses that River makes so that many servers do not start at
+// one instant.
+func NewQuick(o Options, waits ...time.Duration) (*Runner, error) {
+	return newRunner(o, waits, func(c *river.Config) {
+		c.TestOnly, c.SoftStopTimeout = true, 100*time.Millisecond
+		c.FetchCooldown, c.FetchPollInterval = 10*time.Millisecond, 10*time.Millisecond
+		for name, q := range c.Queues {
+			q.FetchPollInterval = 0
+			c.Queues[name] = q
+		}
+	})
+}
+
+// Retries are the waits of New.
+func Retries() []time.Duration { return retries() }
+
+// RetryPolicy is that of New.
+func RetryPolicy(now func() time.Time) river.ClientRetryPolicy { return retryPolicy{retries(), now} }
+
+// Enqueue makes jobs as a Runner does.
+func (r *Runner) Enqueue(ctx context.Context, tx *sql.Tx, work []alert.Work) ([]int64, error) {
+	return r.enqueue(ctx, tx, work)
+}
