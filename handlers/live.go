@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,17 @@ type scope struct {
 	tenantID int64 // 0: all tenants
 	portal   bool  // read as the customer, without cost
 	view     view
+	alert    int64 // of the view alertsView: one alert; 0: the list
+	inbox    int64 // the user whose bell it is; 0: none
+}
+
+// aboutAlerts tells whether it changes with alerts rather than with usage.
+func (s scope) aboutAlerts() bool { return s.inbox != 0 || s.view == alertsView }
+
+// watch is a scope and how it is read.
+type watch struct {
+	scope scope
+	load  func(context.Context) (snapshot, error)
 }
 
 // snapshot is a scope's figures at one moment, ready to be written in any language.
@@ -48,6 +60,9 @@ func (p *Panel) Run(ctx context.Context) error {
 // Notify tells that something was used. It never blocks and may be called at any rate.
 func (p *Panel) Notify() { p.hub.notify() }
 
+// NotifyInbox tells that alerts, or how they were delivered or seen, have changed. It never blocks and may be called at any rate.
+func (p *Panel) NotifyInbox() { p.hub.notifyInbox() }
+
 // Close ends the streams and takes no further ones: they would keep a server from stopping.
 func (p *Panel) Close() { p.hub.close() }
 
@@ -56,7 +71,8 @@ func (p *Panel) Close() { p.hub.close() }
 type liveHub struct {
 	log     *slog.Logger
 	now     func() time.Time
-	changed chan struct{}
+	changed chan struct{} // what was used
+	raised  chan struct{} // what is told of alerts
 
 	past   *shelf[pastKey, []usage.Point]
 	ranked *shelf[usage.Period, ranking]
@@ -77,41 +93,61 @@ type feed struct {
 // viewer is one open page.
 type viewer struct {
 	lang    i18n.Lang
-	updates chan []part   // holds the newest update only: who is slow misses those between
+	updates chan []part   // holds the newest of each part only: who is slow misses those between
 	gone    chan struct{} // closed when the hub ends
 }
 
 // newLiveHub makes the hub. It does nothing until run.
 func newLiveHub(log *slog.Logger, now func() time.Time) *liveHub {
 	return &liveHub{
-		log: log, now: now, changed: make(chan struct{}, 1), feeds: map[scope]*feed{}, own: map[string]int{},
+		log: log, now: now, changed: make(chan struct{}, 1), raised: make(chan struct{}, 1), feeds: map[scope]*feed{}, own: map[string]int{},
 		past: newShelf[pastKey, []usage.Point](now), ranked: newShelf[usage.Period, ranking](now),
 	}
 }
 
-func (l *liveHub) notify() {
+func (l *liveHub) notify() { soon(l.changed) }
+
+func (l *liveHub) notifyInbox() { soon(l.raised) }
+
+func soon(due chan struct{}) {
 	select {
-	case l.changed <- struct{}{}:
+	case due <- struct{}{}:
 	default: // a push is due already
 	}
 }
 
-// run pushes until ctx ends, then ends every stream. New usage shows within a second or two; each new minute moves the
-// chart on without any.
+// taken tells whether a push is due, and takes it on.
+func taken(due chan struct{}) bool {
+	select {
+	case <-due:
+		return true
+	default:
+		return false
+	}
+}
+
+// run pushes until ctx ends, then ends every stream. New usage and alerts show within a second or two; each new minute moves
+// the chart on without any.
 func (l *liveHub) run(ctx context.Context) error {
 	defer l.close()
 	for {
 		minute := time.NewTimer(l.untilNextMinute())
+		usage, alerts := false, false
 		select {
 		case <-ctx.Done():
 			minute.Stop()
 			return nil
 		case <-l.changed:
-			minute.Stop()
+			usage = true
+		case <-l.raised:
+			alerts = true
 		case <-minute.C:
+			usage, alerts = true, true
 		}
+		minute.Stop()
+		usage, alerts = taken(l.changed) || usage, taken(l.raised) || alerts
 		pause := time.NewTimer(pushEvery)
-		l.push(ctx)
+		l.push(ctx, usage, alerts)
 		select {
 		case <-ctx.Done():
 			pause.Stop()
@@ -126,38 +162,46 @@ func (l *liveHub) untilNextMinute() time.Duration {
 	return now.Truncate(time.Minute).Add(time.Minute).Sub(now) + 20*time.Millisecond
 }
 
-// join adds a viewer of a scope. leave must be called once, when its page is gone. It is fault.Unavailable when there
+// join adds a viewer of some scopes. leave must be called once, when its page is gone. It is fault.Unavailable when there
 // are too many viewers or the process is stopping.
-func (l *liveHub) join(s scope, session string, lang i18n.Lang, load func(context.Context) (snapshot, error)) (v *viewer, leave func(), err error) {
+func (l *liveHub) join(session string, lang i18n.Lang, watched ...watch) (v *viewer, leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || l.viewers >= maxViewers || l.own[session] >= maxOwnViewers {
 		return nil, nil, fault.New(fault.Unavailable, "usage.error.too_many_live")
 	}
-	f := l.feeds[s]
-	if f == nil {
-		f = &feed{viewers: map[*viewer]struct{}{}}
-		l.feeds[s] = f
-	}
-	f.load = load
 	v = &viewer{lang: lang, updates: make(chan []part, 1), gone: make(chan struct{})}
-	f.viewers[v] = struct{}{}
+	for _, w := range watched {
+		f := l.feeds[w.scope]
+		if f == nil {
+			f = &feed{viewers: map[*viewer]struct{}{}}
+			l.feeds[w.scope] = f
+		}
+		f.load = w.load
+		f.viewers[v] = struct{}{}
+		if w.scope.aboutAlerts() { // something may have happened between the page and its stream
+			l.notifyInbox()
+		} else {
+			l.notify()
+		}
+	}
 	l.viewers++
 	l.own[session]++
-	l.notify() // something may have happened between the page and its stream
-	return v, func() { l.leave(s, session, v) }, nil
+	return v, func() { l.leave(session, v, watched) }, nil
 }
 
-func (l *liveHub) leave(s scope, session string, v *viewer) {
+func (l *liveHub) leave(session string, v *viewer, watched []watch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := l.feeds[s]
-	if f == nil {
-		return
-	}
-	delete(f.viewers, v)
-	if len(f.viewers) == 0 {
-		delete(l.feeds, s)
+	for _, w := range watched {
+		f := l.feeds[w.scope]
+		if f == nil {
+			continue
+		}
+		delete(f.viewers, v)
+		if len(f.viewers) == 0 {
+			delete(l.feeds, w.scope)
+		}
 	}
 	l.viewers--
 	if l.own[session]--; l.own[session] <= 0 {
@@ -173,20 +217,26 @@ func (l *liveHub) close() {
 		return
 	}
 	l.closed = true
+	ended := map[*viewer]bool{} // one may watch several feeds
 	for _, f := range l.feeds {
 		for v := range f.viewers {
-			close(v.gone)
+			if !ended[v] {
+				ended[v] = true
+				close(v.gone)
+			}
 		}
 	}
 }
 
 // push reads the watched scopes, one after the other so that many of them never crowd the database, and hands each
 // result to its viewers.
-func (l *liveHub) push(ctx context.Context) {
+func (l *liveHub) push(ctx context.Context, usage, alerts bool) {
 	l.mu.Lock()
 	due := make(map[scope]*feed, len(l.feeds))
 	for s, f := range l.feeds {
-		due[s] = f
+		if s.aboutAlerts() && alerts || !s.aboutAlerts() && usage {
+			due[s] = f
+		}
 	}
 	l.mu.Unlock()
 	for s, f := range due {
@@ -222,10 +272,13 @@ func (l *liveHub) refresh(ctx context.Context, f *feed) error {
 	return nil
 }
 
-// offer puts the update in place of one that was not fetched yet. Only run calls it.
+// offer puts the update in place of the same parts of one that was not fetched yet. Only run calls it.
 func (v *viewer) offer(update []part) {
 	select {
-	case <-v.updates:
+	case waiting := <-v.updates:
+		update = slices.Concat(slices.DeleteFunc(slices.Clone(waiting), func(old part) bool {
+			return slices.ContainsFunc(update, func(p part) bool { return p.name == old.name })
+		}), update)
 	default:
 	}
 	v.updates <- update

@@ -18,11 +18,16 @@ const (
 )
 
 // stream answers with server-sent events (WHATWG HTML §9.2): one event a part that changed, until the page leaves, the
-// session ends or the process stops. A session that ended gets the event signed-out, so that the page can say so.
+// session ends or the process stops. A session that ended gets the event signed-out, so that the page can say so. The bell's
+// count comes on every stream, since a browser has few connections to a host: no page opens a second one for it.
 func (p *Panel) stream(c *fiber.Ctx, s scope, load func(context.Context) (snapshot, error)) error {
+	return p.streams(c, append([]watch{{s, load}}, p.bell(at(c))...)...)
+}
+
+func (p *Panel) streams(c *fiber.Ctx, watched ...watch) error {
 	v := at(c)
 	session, user := tokenID(v.session.ID), *v.User
-	watcher, leave, err := p.hub.join(s, string(session[:]), v.Say.Lang(), load)
+	watcher, leave, err := p.hub.join(string(session[:]), v.Say.Lang(), watched...)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func hubAtWork(t *testing.T) (hub *liveHub, stop func()) {
 
 func joined(t *testing.T, hub *liveHub, s scope, session string, lang i18n.Lang, load func(context.Context) (snapshot, error)) (*viewer, func()) {
 	t.Helper()
-	v, leave, err := hub.join(s, session, lang, load)
+	v, leave, err := hub.join(session, lang, watch{s, load})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestLiveBoundsViewersAndFreesTheirPlaces(t *testing.T) {
 			_, leave := joined(t, hub, scope{}, "greedy", i18n.PtBR, counting(&loads))
 			leaves = append(leaves, leave)
 		}
-		if _, _, err := hub.join(scope{}, "greedy", i18n.PtBR, counting(&loads)); !fault.Is(err, fault.Unavailable) {
+		if _, _, err := hub.join("greedy", i18n.PtBR, watch{scope{}, counting(&loads)}); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("one more of the same session: %v", err)
 		}
 		_, leave := joined(t, hub, scope{tenantID: 9}, "modest", i18n.PtBR, counting(&loads))
@@ -165,7 +165,7 @@ func TestLiveIsBoundedOverAll(t *testing.T) {
 	for i := range maxViewers {
 		joined(t, hub, scope{}, strconv.Itoa(i), i18n.PtBR, counting(&loads))
 	}
-	if _, _, err := hub.join(scope{}, "late", i18n.PtBR, counting(&loads)); !fault.Is(err, fault.Unavailable) {
+	if _, _, err := hub.join("late", i18n.PtBR, watch{scope{}, counting(&loads)}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("one too many: %v", err)
 	}
 }
@@ -178,7 +178,7 @@ func TestLiveClosedTakesNobody(t *testing.T) {
 		hub.close()
 		<-v.gone
 		stop() // closes again
-		if _, _, err := hub.join(scope{}, "s", i18n.PtBR, counting(&loads)); !fault.Is(err, fault.Unavailable) {
+		if _, _, err := hub.join("s", i18n.PtBR, watch{scope{}, counting(&loads)}); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("after the end: %v", err)
 		}
 	})

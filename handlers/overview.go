@@ -136,7 +136,16 @@ func written(ctx context.Context, chart ui.ChartModel, list []component) ([]part
 	if err != nil {
 		return nil, fmt.Errorf("write chart: %w", err)
 	}
-	parts := []part{{"tokens", string(tokens)}}
+	parts, err := rendered(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	return append([]part{{"tokens", string(tokens)}}, parts...), nil
+}
+
+// rendered writes components as parts.
+func rendered(ctx context.Context, list []component) ([]part, error) {
+	parts := make([]part, 0, len(list))
 	for _, c := range list {
 		var text strings.Builder
 		if err := c.body.Render(ctx, &text); err != nil {

@@ -85,6 +85,9 @@ func (p *Panel) frame(c *fiber.Ctx, title, active string) layout.Model {
 	if p.Simulated && p.Operations.Simulating() && v.User != nil && !v.User.Role.OfTenant() {
 		m.Banner = &layout.Banner{Tone: ui.Info, Text: v.Say.T("problem.banner.simulated")}
 	}
+	if !wantsPartial(c) {
+		m.Bell = p.frameBell(c)
+	}
 	if v.User != nil {
 		m.User = layout.User{Name: v.User.Name, Email: v.User.Email, Tenant: v.User.TenantName, RoleLabel: v.Say.T("users.role." + string(v.User.Role)), Owner: v.User.Role.MayManageUsers()}
 	}

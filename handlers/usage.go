@@ -32,6 +32,8 @@ const (
 	today  view = ""
 	thirty view = "days"
 	steps  view = "steps" // the checklist of a new installation
+
+	alertsView view = "alerts" // no figures: how alerts stand
 )
 
 const (

@@ -41,7 +41,7 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		Dashboard: db.Store, Portal: db.Store.Portal(),
 		Providers: db.Store, Models: db.Store, Rates: db.Store, Breakers: db.Store, CacheRules: db.Store,
 		Credentials: c.houses.box, Reach: c.houses.reach, Operations: operations{c, cfg.LeaseGrace}, Replicas: db.Store, Books: db.Store,
-		AlertRules: db.Store, Alerts: db.Store, TenantAlerts: db.Store, Channels: db.Store, Mail: db.Store, SpendCaps: db.Store,
+		AlertRules: db.Store, Alerts: db.Store, OwnAlerts: db.Store.Portal(), TenantAlerts: db.Store, Channels: db.Store, Mail: db.Store, SpendCaps: db.Store,
 	})
 	api := v1.New(c.gate, cfg.PublicURL, log)
 	app := fiber.New(fiber.Config{
@@ -106,6 +106,7 @@ func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slo
 		Models:   c.outdated,
 		Usage:    s.panel.Notify,
 		Recalled: c.handBack(ctx),
+		Inbox:    s.panel.NotifyInbox,
 	}, log)
 }
 

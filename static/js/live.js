@@ -3,10 +3,14 @@
 //                                      its charts redrawn by the event "tokens" (JSON, see charts.js)
 //   [data-stream-state]                says whether the page is up to date; data-live and data-lost are the words
 //   <div data-poll="URL" data-every="MS">  is replaced by the part of the page at URL, again and again
+//   [data-refetch=NAME]                what the event NAME makes ask for itself again (htmx trigger "refetch"), unless the event's
+//                                      text is its data-mark
+//   [data-bell], [data-bell-stream]    the number on the bell comes on every stream; a page without one opens the bell's
 //   <select data-submit-on-change>     sends its form at once
 // A hidden page keeps no connection: a browser has only six to a host. The event "signed-out" leads to the sign-in page.
 (function () {
   "use strict";
+  var pageRows = 51; // who has fetched older rows reads them; what comes then waits for the next visit
   var streams = new Map(); // element → {source, wait, timer}
 
   function say(live) {
@@ -18,6 +22,7 @@
   }
 
   function connection(root, live) {
+    if (!root.dataset.stream) return; // the bell says nothing of the page
     say(live);
     root.querySelectorAll("[data-chart]").forEach(function (chart) {
       if (window.filaiaChart) window.filaiaChart.connection(chart.id, live);
@@ -48,7 +53,7 @@
   function open(root) {
     var stream = streams.get(root);
     if (!stream || stream.source || document.hidden) return;
-    var source = stream.source = new EventSource(root.dataset.stream);
+    var source = stream.source = new EventSource(root.dataset.stream || root.dataset.bellStream);
     source.onopen = function () { stream.wait = 1000; connection(root, true); };
     // EventSource gives up on an answer that is no stream; so every failure is retried here, ever slower.
     source.onerror = function () {
@@ -62,6 +67,24 @@
       var data = JSON.parse(e.data);
       root.querySelectorAll('[data-chart="tokens"]').forEach(function (chart) {
         if (window.filaiaChart) window.filaiaChart.update(chart.id, data);
+      });
+    });
+    source.addEventListener("bell", function (e) {
+      var fresh = document.createElement("template"), changed = false;
+      fresh.innerHTML = e.data;
+      document.querySelectorAll("[data-bell]").forEach(function (bell) {
+        if (bell.textContent.trim() === fresh.content.textContent.trim()) return; // or it would be read out again
+        bell.replaceChildren(fresh.content.cloneNode(true));
+        changed = true;
+      });
+      if (changed) document.dispatchEvent(new CustomEvent("filaia:bell"));
+    });
+    ["alerts", "alert"].forEach(function (name) {
+      source.addEventListener(name, function (e) {
+        document.querySelectorAll('[data-refetch="' + name + '"]').forEach(function (region) {
+          if (region.dataset.mark === e.data || !window.htmx || region.querySelector(":popover-open") || region.querySelectorAll("tbody > tr").length > pageRows) return;
+          window.htmx.trigger(region, "refetch");
+        });
       });
     });
     root.querySelectorAll("[data-part]").forEach(function (part) {
@@ -83,6 +106,9 @@
     });
     var found = Array.from(root.querySelectorAll("[data-stream]"));
     if (root.matches && root.matches("[data-stream]")) found.push(root);
+    var bell = document.querySelector("[data-bell-stream]");
+    if (bell && !document.querySelector("[data-stream]")) found.push(bell);
+    else if (streams.has(bell)) { close(streams.get(bell)); streams.delete(bell); }
     found.forEach(function (element) {
       if (!streams.has(element)) streams.set(element, { source: null, wait: 1000, timer: 0 });
       open(element);

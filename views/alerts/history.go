@@ -17,6 +17,7 @@ type Row struct {
 	ID         int64
 	Href       string
 	What       string
+	Tenant     string // whom it is about; empty for the installation
 	Limit      string // the threshold, in a word
 	Tone       ui.Tone
 	State      State
@@ -59,7 +60,7 @@ type HistoryModel struct {
 	More        string // address of the rows after these; empty at the end
 	Narrowed    bool   // by any filter
 	Unseen      int
-	UpTo        int64 // the newest alert that is shown
+	UpTo        int64  // the newest alert that is shown
 	Acknowledge string // where the chosen ones are posted; empty where this person may not
 	CSRF        string
 	Mail        *ui.Link // where e-mail is set up, when it is not; without an address for those who may not

@@ -28,6 +28,7 @@ type Model struct {
 	Path    string // where we are, with query: the preferences form leads back here
 	Banner  *Banner
 	Flash   *Flash
+	Bell    *Bell                    // nil: none is shown
 	Asset   func(name string) string // address of a static file: static.URL
 }
 
@@ -50,6 +51,12 @@ type Banner struct {
 type Flash struct {
 	Tone ui.Tone
 	Text string
+}
+
+// Bell leads to what this person was told and has not seen yet.
+type Bell struct {
+	Unseen int
+	Href   string // of the history
 }
 
 // Group is a headed part of the navigation.
