@@ -34,6 +34,8 @@ type Config struct {
 	SpoolSync   SpoolSync
 	SMTP        *SMTP // nil: e-mail is sent as the panel says
 	JSONLog     bool
+
+	WebhookPrivate bool // alerts may go to private networks, and without TLS
 }
 
 // SpoolSync says when the spool is forced to the disk, and so what a power cut may take of it.
@@ -71,6 +73,8 @@ func Load(getenv func(string) string) (Config, error) {
 		SpoolSync:   e.spoolSync("FILAIA_SPOOL_SYNC", "interval"),
 		SMTP:        e.smtp("FILAIA_SMTP_URL"),
 		JSONLog:     e.choice("FILAIA_LOG", "text", "json") == "json",
+
+		WebhookPrivate: e.choice("FILAIA_WEBHOOK_PRIVATE", "refuse", "allow") == "allow",
 	}
 	c.PublicURL = e.web("FILAIA_PUBLIC_URL", "http://"+reachable(c.Listen))
 	c.SecretKey = e.secret("FILAIA_SECRET_KEY", c)

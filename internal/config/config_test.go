@@ -66,6 +66,7 @@ func TestABadValueIsNamedWithWhatIsAccepted(t *testing.T) {
 		"port too high":     {map[string]string{"FILAIA_LISTEN": ":65536"}, []string{"FILAIA_LISTEN", ":65536", "host:port"}},
 		"time zone":         {map[string]string{"FILAIA_TIME_ZONE": "Mars/Olympus"}, []string{"FILAIA_TIME_ZONE", "Mars/Olympus", "IANA"}},
 		"drain":             {map[string]string{"FILAIA_ABORT_DRAIN": "ten"}, []string{"FILAIA_ABORT_DRAIN", "ten", "10s"}},
+		"private webhooks":  {map[string]string{"FILAIA_WEBHOOK_PRIVATE": "yes"}, []string{"FILAIA_WEBHOOK_PRIVATE", `"yes"`, "refuse or allow"}},
 		"grace":             {map[string]string{"FILAIA_LEASE_GRACE": "5"}, []string{"FILAIA_LEASE_GRACE", `"5"`, "from 1s to 1h", "such as 5m"}},
 		"grace too short":   {map[string]string{"FILAIA_LEASE_GRACE": "999ms"}, []string{"FILAIA_LEASE_GRACE", "999ms", "from 1s to 1h"}},
 		"grace too long":    {map[string]string{"FILAIA_LEASE_GRACE": "61m"}, []string{"FILAIA_LEASE_GRACE", "61m", "from 1s to 1h"}},
@@ -144,5 +145,13 @@ func TestValuesMayComeFromFiles(t *testing.T) {
 	c, err := load(t, map[string]string{"OPENAI_API_KEY_FILE": file})
 	if err != nil || c.OpenAIKey != "sk-from-file" || c.Simulated() {
 		t.Fatalf("%v", err)
+	}
+}
+
+func TestPrivateWebhooksAreRefusedUnlessTheyAreAllowed(t *testing.T) {
+	for given, want := range map[string]bool{"": false, "refuse": false, "allow": true} {
+		if c, err := load(t, map[string]string{"FILAIA_WEBHOOK_PRIVATE": given}); err != nil || c.WebhookPrivate != want {
+			t.Errorf("%q: %v, %v", given, c.WebhookPrivate, err)
+		}
 	}
 }

@@ -1,0 +1,205 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/fila-ia/filaia/internal/alert"
+	"github.com/fila-ia/filaia/internal/i18n"
+)
+
+// judge tells what an answer means. What a chat refuses it refuses for good; who runs a receiver of webhooks may mend it,
+// so only 410 (Gone) ends that.
+func judge(say i18n.Printer, hide secrets, kind alert.Channel, r *http.Response, body []byte) (string, error) {
+	answer := "HTTP " + strconv.Itoa(r.StatusCode)
+	if words := hide.scrub(said(kind, body)); words != "" {
+		answer += ": " + words
+	}
+	switch code := r.StatusCode; {
+	case code >= 200 && code < 300:
+		return answer, nil
+	case code >= 300 && code < 400:
+		return refuse(answer + " – " + say.T("channels.answer.redirect", "host", redirectHost(r)))
+	case code == http.StatusGone, kind != alert.Webhook && final(code):
+		return refuse(answer)
+	}
+	wait := waitOf(r.Header, kind, body)
+	if wait > 0 {
+		answer += " – " + say.T("channels.answer.wait", "n", int64(wait/time.Second))
+	}
+	return answer, &Later{words: answer, After: wait}
+}
+
+// final tells whether a chat means its refusal for good.
+func final(code int) bool {
+	return code >= 400 && code < 500 && code != http.StatusRequestTimeout && code != http.StatusTooEarly && code != http.StatusTooManyRequests
+}
+
+// Later is an attempt that may be repeated. After is how long the other side asks to wait; 0: it says nothing.
+type Later struct {
+	After time.Duration
+	words string
+}
+
+func (e *Later) Error() string { return e.words }
+
+// RetryAfter is After.
+func (e *Later) RetryAfter() time.Duration { return e.After }
+
+// maxWait is the longest that the other side may ask for.
+const maxWait = time.Hour
+
+func waitOf(h http.Header, kind alert.Channel, body []byte) time.Duration {
+	seconds, err := strconv.ParseFloat(h.Get("Retry-After"), 64)
+	if err != nil && kind == alert.Telegram {
+		var told struct {
+			Parameters struct {
+				RetryAfter float64 `json:"retry_after"`
+			} `json:"parameters"`
+		}
+		if json.Unmarshal(body, &told) == nil {
+			seconds = told.Parameters.RetryAfter
+		}
+	}
+	if !(seconds > 0) { // nor NaN
+		return 0
+	}
+	whole := time.Duration(min(seconds, maxWait.Seconds())*1000) * time.Millisecond
+	return (whole + time.Second - 1).Truncate(time.Second)
+}
+
+func redirectHost(r *http.Response) string {
+	to, err := r.Location()
+	if err != nil {
+		return "?"
+	}
+	return to.Host
+}
+
+// said is what an answer says to people: the chats' own descriptions, else its text.
+func said(kind alert.Channel, body []byte) string {
+	var told struct {
+		Description string `json:"description"` // Telegram's
+		Message     string `json:"message"`     // Discord's
+	}
+	if kind == alert.Telegram || kind == alert.Discord {
+		if json.Unmarshal(body, &told) == nil {
+			return cmp.Or(told.Description, told.Message)
+		}
+	}
+	return string(body)
+}
+
+// failed tells of a request that got no answer.
+func failed(ctx context.Context, say i18n.Printer, hide secrets, err error) (string, error) {
+	if errors.Is(err, errPrivate) {
+		return refuse(say.T("channels.error.private"))
+	}
+	var network net.Error
+	if ctx.Err() != nil || errors.As(err, &network) && network.Timeout() {
+		words := say.T("channels.answer.slow", "n", int64(sendTime/time.Second))
+		return words, &Later{words: words}
+	}
+	var whole *url.Error // names the address, which is secret
+	if errors.As(err, &whole) {
+		err = whole.Err
+	}
+	words := hide.scrub(err.Error())
+	return words, &Later{words: words}
+}
+
+// secrets are the texts that must not be told, the longest first.
+type secrets []string
+
+// leastSecret is how long a part of an address must be to be taken for one; shorter ones are in every text.
+const leastSecret = 6
+
+// secretsOf are the secrets of an access, and every part of it that could give it away.
+func secretsOf(a alert.Access) secrets {
+	var all secrets
+	add := func(text string) {
+		if len(text) >= leastSecret {
+			all = append(all, text)
+		}
+	}
+	add(a.Token)
+	if _, key, ok := strings.Cut(a.Token, ":"); ok {
+		add(key)
+	}
+	for _, s := range a.Secrets {
+		add(s.Secret)
+		add(strings.TrimPrefix(s.Secret, alert.SigningPrefix))
+	}
+	if u, err := url.Parse(a.URL); err == nil {
+		for _, text := range []string{a.URL, u.RequestURI(), u.Path, u.EscapedPath(), u.RawQuery} {
+			add(text)
+		}
+		for _, part := range strings.FieldsFunc(u.Path+"/"+u.EscapedPath(), func(r rune) bool { return r == '/' }) {
+			add(part)
+		}
+		for _, values := range u.Query() {
+			for _, v := range values {
+				add(v)
+				add(url.QueryEscape(v))
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	return slices.Compact(all)
+}
+
+// answerRunes is the longest that is kept of an answer.
+const answerRunes = 300
+
+// scrub makes a text fit to be kept and shown: one line, no secrets, not long.
+func (all secrets) scrub(text string) string {
+	text = strings.ToValidUTF8(text, "�")
+	for _, one := range all {
+		text = hidden(text, one)
+	}
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsGraphic(r):
+			return -1
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if runes := []rune(text); len(runes) > answerRunes {
+		text = string(runes[:answerRunes]) + "…"
+	}
+	return text
+}
+
+// hidden puts … for every occurrence of a secret, whatever its case.
+func hidden(text, secret string) string {
+	if strings.Contains(text, secret) {
+		text = strings.ReplaceAll(text, secret, "…")
+	}
+	low, sought := strings.ToLower(text), strings.ToLower(secret)
+	if len(low) != len(text) || len(sought) != len(secret) || !strings.Contains(low, sought) {
+		return text // letters whose case changes their length: the exact text is gone at least
+	}
+	var b strings.Builder
+	for {
+		i := strings.Index(low, sought)
+		if i < 0 {
+			break
+		}
+		b.WriteString(text[:i] + "…")
+		text, low = text[i+len(secret):], low[i+len(sought):]
+	}
+	return b.String() + text
+}

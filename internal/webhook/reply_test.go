@@ -1,0 +1,217 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fila-ia/filaia/internal/alert"
+)
+
+var chats = []alert.Channel{alert.Slack, alert.Teams, alert.Discord, alert.Telegram}
+
+// every is a Sender for each kind to the same receiver.
+func every(address string) map[alert.Channel]*Sender {
+	senders := map[alert.Channel]*Sender{}
+	for _, kind := range append(chats, alert.Webhook) {
+		a := alert.Access{URL: address + "/services/T0CANARY/s3cr3tCanary", Token: "123456789:AAEcanaryCANARYcanaryCANARYcanary1", Chat: "-100123"}
+		a = a.Rotate(alert.NewSigningSecret([32]byte{9}), begun, 0)
+		o := door(kind, a)
+		senders[kind] = New(Config{Doors: o, Private: true, Telegram: address})
+	}
+	return senders
+}
+
+func TestWhatIsRefusedForGoodDependsOnWhoAnswers(t *testing.T) {
+	for _, c := range []struct {
+		code          int
+		chat, webhook string
+	}{
+		{200, "ok", "ok"}, {202, "ok", "ok"}, {204, "ok", "ok"},
+		{301, "refused", "refused"}, {302, "refused", "refused"}, {307, "refused", "refused"}, {308, "refused", "refused"}, {304, "refused", "refused"},
+		{400, "refused", "again"}, {401, "refused", "again"}, {403, "refused", "again"}, {404, "refused", "again"}, {405, "refused", "again"},
+		{410, "refused", "refused"}, {413, "refused", "again"}, {422, "refused", "again"},
+		{408, "again", "again"}, {425, "again", "again"}, {429, "again", "again"}, {500, "again", "again"}, {502, "again", "again"}, {503, "again", "again"},
+	} {
+		_, address := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://elsewhere.example/steal")
+			w.WriteHeader(c.code)
+		})
+		for kind, s := range every(address) {
+			want := c.chat
+			if kind == alert.Webhook {
+				want = c.webhook
+			}
+			answer, err := s.Send(context.Background(), delivery(kind), notice(), text())
+			got := "ok"
+			if err != nil {
+				got = "again"
+			}
+			if errors.Is(err, alert.ErrRefused) {
+				got = "refused"
+			}
+			if got != want || !strings.HasPrefix(answer, "HTTP "+strconv.Itoa(c.code)) {
+				t.Errorf("%s, %d: %s (%q, %v), want %s", kind, c.code, got, answer, err, want)
+			}
+		}
+	}
+}
+
+func TestRedirectsAreNotFollowedAndTheAnswerSaysSo(t *testing.T) {
+	led, there := receiver(t, nil)
+	_, address := receiver(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, there+"/inside?token=canary", http.StatusFound)
+	})
+	for kind, s := range every(address) {
+		answer, err := s.Send(context.Background(), delivery(kind), notice(), text())
+		if !errors.Is(err, alert.ErrRefused) || !strings.Contains(answer, "redirecionamentos não são seguidos") || strings.Contains(answer, "inside") {
+			t.Errorf("%s: %q, %v", kind, answer, err)
+		}
+	}
+	if led.count() != 0 {
+		t.Error("a redirect was followed")
+	}
+}
+
+func TestASlowReceiverIsTriedAgain(t *testing.T) {
+	stop := make(chan struct{})
+	_, address := receiver(t, func(http.ResponseWriter, *http.Request) { <-stop })
+	t.Cleanup(func() { close(stop) }) // before the receiver is closed
+	s := open(door(alert.Slack, alert.Access{URL: address}))
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	answer, err := s.Send(ctx, delivery(alert.Slack), notice(), text())
+	if err == nil || errors.Is(err, alert.ErrRefused) || answer != "Não houve resposta em 10 segundos." {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+func TestAnEndlessAnswerIsReadInPartAndKeptInLess(t *testing.T) {
+	for code, accepted := range map[int]bool{200: true, 500: false} {
+		wrote := make(chan int64, 1)
+		_, address := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			piece, n := strings.Repeat("x", 32<<10), int64(0)
+			for { // until the other side hangs up
+				k, err := io.WriteString(w, piece)
+				if n += int64(k); err != nil {
+					break
+				}
+			}
+			wrote <- n
+		})
+		answer, err := open(door(alert.Slack, alert.Access{URL: address})).Send(context.Background(), delivery(alert.Slack), notice(), text())
+		if (err == nil) != accepted || len(answer) > 400 {
+			t.Errorf("%d: %d bytes kept, %v", code, len(answer), err)
+		}
+		if n := <-wrote; n > 64<<20 {
+			t.Errorf("%d: %d bytes were taken", code, n)
+		}
+	}
+}
+
+func TestWhatWasAcceptedStaysAcceptedWhenTheAnswerBreaksOff(t *testing.T) {
+	_, address := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "received")
+	})
+	if answer, err := open(door(alert.Slack, alert.Access{URL: address})).Send(context.Background(), delivery(alert.Slack), notice(), text()); err != nil || answer != "HTTP 200: received" {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+func TestSecretsAreInNoAnswerAndNoError(t *testing.T) {
+	answers := map[string]http.HandlerFunc{
+		"echo": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, "Cannot POST "+r.URL.RequestURI()+" at http://"+r.Host+r.URL.RequestURI()+" "+strings.ToUpper(r.URL.Path))
+		},
+		"described": with(400, `{"ok":false,"description":"bot123456789:AAEcanaryCANARYcanaryCANARYcanary1 is unknown","message":"s3cr3tCanary"}`),
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.RequestURI()+"/", http.StatusMovedPermanently)
+		},
+		"broken": func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(c, "this is no HTTP\r\n\r\n")
+				c.Close()
+			}
+		},
+	}
+	check := func(name string, senders map[alert.Channel]*Sender) {
+		for kind, s := range senders {
+			answer, err := s.Send(context.Background(), delivery(kind), notice(), text())
+			if err == nil {
+				t.Errorf("%s, %s: it is taken for delivered", name, kind)
+				continue
+			}
+			for _, word := range []string{"canary", "whsec_", alert.NewSigningSecret([32]byte{9})[6:]} {
+				if strings.Contains(strings.ToLower(answer+err.Error()), strings.ToLower(word)) {
+					t.Errorf("%s, %s tells %q: %q, %v", name, kind, word, answer, err)
+				}
+			}
+			if answer == "" {
+				t.Errorf("%s, %s: no words", name, kind)
+			}
+		}
+	}
+	for name, answer := range answers {
+		_, address := receiver(t, answer)
+		check(name, every(address))
+	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	closed.Close()
+	check("nobody there", every("http://"+closed.Addr().String()))
+	check("no such name", every("http://nothing.invalid"))
+	foreign := httptest.NewUnstartedServer(nil)
+	foreign.Config.ErrorLog = log.New(io.Discard, "", 0)
+	foreign.StartTLS()
+	t.Cleanup(foreign.Close)
+	check("a certificate of nobody", every(foreign.URL))
+}
+
+func TestWaitsThatTheOtherSideAsksForAreTold(t *testing.T) {
+	header := func(value string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", value)
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	}
+	for name, c := range map[string]struct {
+		kind   alert.Channel
+		answer http.HandlerFunc
+		want   time.Duration
+	}{
+		"seconds":     {alert.Slack, header("30"), 30 * time.Second},
+		"a fraction":  {alert.Discord, header("0.35"), time.Second},
+		"for ever":    {alert.Webhook, header("999999999"), time.Hour},
+		"a date":      {alert.Webhook, header("Wed, 21 Oct 2026 07:28:00 GMT"), 0},
+		"NaN":         {alert.Webhook, header("NaN"), 0},
+		"negative":    {alert.Webhook, header("-5"), 0},
+		"of Telegram": {alert.Telegram, with(429, `{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 17","parameters":{"retry_after":17}}`), 17 * time.Second},
+	} {
+		_, address := receiver(t, c.answer)
+		answer, err := every(address)[c.kind].Send(context.Background(), delivery(c.kind), notice(), text())
+		var later *Later
+		if !errors.As(err, &later) || later.RetryAfter() != c.want || strings.Contains(answer, "esperar") != (c.want > 0) {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+	}
+}
+
+func TestAnswersAreOneLineOfPlainText(t *testing.T) {
+	_, address := receiver(t, with(500, "<h1>Oops</h1>\r\n\tat \x00line\x1b[31m 3\xff"))
+	answer, _ := open(door(alert.Webhook, at(alert.Access{}.Rotate(alert.NewSigningSecret([32]byte{1}), begun, 0), address))).Send(context.Background(), delivery(alert.Webhook), notice(), text())
+	if answer != "HTTP 500: <h1>Oops</h1> at line[31m 3�" {
+		t.Errorf("%q", answer)
+	}
+}
