@@ -179,12 +179,17 @@ func (b *breakerLog) add(c breaker.Change) {
 	}
 }
 
-// Run writes the changes until ctx ends, and then the rest.
+// breakerRetry is how soon a change is written again that the database did not take.
+const breakerRetry = time.Second
+
+// Run writes the changes until ctx ends, and then the rest. One that the database does not take is tried again, before those
+// that came later: how a breaker stands is told by the newest.
 func (b *breakerLog) Run(ctx context.Context) error {
 	for {
 		select {
 		case c := <-b.changes:
-			b.write(ctx, c)
+			for !b.write(ctx, c) && sleeps(ctx, breakerRetry) {
+			}
 		case <-ctx.Done():
 			for len(b.changes) > 0 {
 				b.write(context.WithoutCancel(ctx), <-b.changes)
@@ -194,10 +199,22 @@ func (b *breakerLog) Run(ctx context.Context) error {
 	}
 }
 
-func (b *breakerLog) write(ctx context.Context, c tenancy.BreakerChange) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+// sleeps waits; false when ctx has ended.
+func sleeps(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (b *breakerLog) write(ctx context.Context, c tenancy.BreakerChange) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := b.store.RecordBreakerChanges(ctx, []tenancy.BreakerChange{c}); err != nil {
 		b.log.Error("record a breaker's change", "error", err)
+		return false
 	}
+	return true
 }

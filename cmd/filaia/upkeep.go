@@ -61,6 +61,7 @@ func (u *upkeep) chores() []chore {
 		{"sweep refusals", counted(s.SweepRefusals)},
 		{"sweep responses", counted(s.SweepResponses)},
 		{"sweep breakers", counted(s.SweepBreakerChanges)},
+		{"sweep what was watched", counted(s.SweepWatched)},
 		{"sweep audits", counted(s.SweepAudits)},
 		{"put old months aside", u.detach},
 		{"audit", u.audit},

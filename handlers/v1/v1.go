@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -129,7 +130,21 @@ func (a *API) serve(c *fiber.Ctx, r *request, next func(*fiber.Ctx, *request) er
 		return err
 	}
 	r.caller, r.line.caller = caller, caller
+	a.gate.Addresses.Add(caller, address(c), r.line.start)
 	return next(c, r)
+}
+
+// address is the caller's, as Fiber gives it. Fiber is asked only where a proxy may stand between: none is trusted but on this
+// machine, and to ask costs every call memory.
+func address(c *fiber.Ctx) netip.Addr {
+	remote, _ := netip.AddrFromSlice(c.Context().RemoteIP())
+	if remote = remote.Unmap(); !remote.IsLoopback() {
+		return remote
+	}
+	if told, err := netip.ParseAddr(c.IP()); err == nil {
+		return told
+	}
+	return remote
 }
 
 // bearer gives the secret of the Authorization header, or nothing.

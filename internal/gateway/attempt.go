@@ -100,6 +100,9 @@ func (a *try[A]) run(ctx context.Context, g *Gateway, s sender[A], m *Message) {
 		a.verdict = judge(a.answer, s.body, now)
 	}
 	a.pass.Answered(now.Sub(start), a.result)
+	if a.err == nil && a.answer.Status() == http.StatusTooManyRequests {
+		g.Throttles.Add(a.route.house.Provider.ID, now)
+	}
 	if a.throttle > 0 {
 		a.route.house.Guard.Throttle(a.route.UpstreamModel, now.Add(a.throttle))
 	}

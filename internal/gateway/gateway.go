@@ -72,7 +72,9 @@ type Gateway struct {
 	Rates     *ratelimit.Limiter
 	Cache     *cache.Cache // nil: none
 	Ledger    Ledger
-	Refusals  Refusals // nil: they are not kept
+	Refusals  Refusals      // nil: they are not kept
+	Addresses *AddressBook  // from where keys are used; nil: it is not kept
+	Throttles *ThrottleBook // how often providers say 429; nil: it is not counted
 	Responses Responses
 	LookCost  func(tokens int64) money.Micros // of embedding a question; nil: nothing
 	Log       *slog.Logger
