@@ -56,6 +56,8 @@ type Deps struct {
 	TenantAlerts TenantAlertStore
 	Channels     ChannelStore
 	Mail         MailStore
+	Mailer       Mailer  // sends e-mail; nil: nothing does
+	Notices      Notices // writes what messages say; nil: nothing does
 	SpendCaps    SpendCapStore
 }
 

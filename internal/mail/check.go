@@ -22,11 +22,11 @@ func (s *Sender) Check(ctx context.Context) ([]alert.MailStep, error) {
 		c.end()
 		return steps, nil
 	}
-	return append(steps, Explain(err)), nil
+	return append(steps, s.Explain(err)), nil
 }
 
-// Explain says an error of sending as a step that failed.
-func Explain(err error) alert.MailStep {
+// Explain says an error of Send or Check as a step that failed.
+func (s *Sender) Explain(err error) alert.MailStep {
 	failed := alert.MailStep{Key: "mail.problem.other", Detail: alert.Answer(err.Error())}
 	var t *trouble
 	if errors.As(err, &t) {

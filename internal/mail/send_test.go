@@ -227,7 +227,7 @@ func TestNothingIsSentToAServerThatCannotProveItselfOrEncrypt(t *testing.T) {
 			if err == nil || errors.Is(err, alert.ErrRefused) {
 				t.Fatal(err)
 			}
-			if step := Explain(err); step.Key != c.key || step.Name != stepTLS {
+			if step := s.Explain(err); step.Key != c.key || step.Name != stepTLS {
 				t.Errorf("%+v", step)
 			}
 			if len(heard) != 0 {
@@ -342,7 +342,7 @@ func TestAServerThatIsAwayIsTriedAgain(t *testing.T) {
 	s.dial = (&net.Dialer{}).DialContext
 	s.settings.mail.Host, s.settings.mail.Port = "127.0.0.1", closedPort(t)
 	_, err := s.send(delivery())
-	if step := Explain(err); err == nil || errors.Is(err, alert.ErrRefused) || step.Name != stepConnect || step.Key != "mail.problem.connect" {
+	if step := s.Explain(err); err == nil || errors.Is(err, alert.ErrRefused) || step.Name != stepConnect || step.Key != "mail.problem.connect" {
 		t.Errorf("%v, %+v", err, step)
 	}
 }

@@ -115,7 +115,7 @@ func TestATokenThatIsRefusedIsNotKept(t *testing.T) {
 	place.answers(200, map[string]any{"access_token": "ya29.withdrawn", "expires_in": 3600})
 	s.use(googleAccess, viaGoogle)
 	answer, err := s.send(delivery())
-	if step := Explain(err); err == nil || errors.Is(err, alert.ErrRefused) || step.Key != "mail.problem.google" || !strings.HasPrefix(answer, "535 5.7.8 ") {
+	if step := s.Explain(err); err == nil || errors.Is(err, alert.ErrRefused) || step.Key != "mail.problem.google" || !strings.HasPrefix(answer, "535 5.7.8 ") {
 		t.Fatalf("%q, %v, %+v", answer, err, step)
 	}
 	place.answers(200, map[string]any{"access_token": "ya29.fresh", "expires_in": 3600})
@@ -144,7 +144,7 @@ func TestWhatTheTokenPlaceRefusesIsSaidClearlyWithoutSecrets(t *testing.T) {
 			if err == nil || errors.Is(err, alert.ErrRefused) || strings.Contains(err.Error(), "canario") || !strings.Contains(err.Error(), c.said) {
 				t.Fatal(err)
 			}
-			if step := Explain(err); step.Key != c.key || step.Name != stepToken {
+			if step := s.Explain(err); step.Key != c.key || step.Name != stepToken {
 				t.Errorf("%+v", step)
 			}
 		})
@@ -155,7 +155,7 @@ func TestATokenPlaceThatIsAwayIsTriedAgain(t *testing.T) {
 	s := newStage(t, gmail)
 	newTokenPlace(t, s).Close()
 	s.use(googleAccess, viaGoogle)
-	if _, err := s.send(delivery()); err == nil || errors.Is(err, alert.ErrRefused) || Explain(err).Key != "mail.problem.token" {
+	if _, err := s.send(delivery()); err == nil || errors.Is(err, alert.ErrRefused) || s.Explain(err).Key != "mail.problem.token" {
 		t.Error(err)
 	}
 }
