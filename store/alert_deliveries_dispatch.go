@@ -26,40 +26,47 @@ const dispatchBatch = 50
 // a group's first event has the whole group.
 func (s *Store) DispatchAlerts(ctx context.Context, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (groups int, err error) {
 	err = s.inTx(ctx, func(t *tx) error {
-		const claim = `SELECT group_id FROM alert_events e WHERE dispatched_at IS NULL AND NOT EXISTS (
-				SELECT FROM alert_events f WHERE f.group_id = e.group_id AND f.id < e.id AND f.dispatched_at IS NULL)
-			ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`
-		var ids []string
-		if err := t.SelectContext(ctx, &ids, claim, dispatchBatch); err != nil {
-			return fmt.Errorf("claim groups: %w", err)
-		}
-		if groups = len(ids); groups == 0 {
-			return nil
-		}
-		events, err := selectEvents(ctx, t, `WHERE e.group_id = ANY ($1::uuid[]) AND e.dispatched_at IS NULL ORDER BY e.id`, pq.StringArray(ids))
-		if err != nil {
-			return fmt.Errorf("read what was raised: %w", err)
-		}
-		situations, err := t.situations(ctx, events)
-		if err != nil {
-			return err
-		}
-		var all alert.Planned
-		for _, situation := range situations {
-			p := plan(situation)
-			all.Deliveries, all.Escalations = append(all.Deliveries, p.Deliveries...), append(all.Escalations, p.Escalations...)
-		}
-		if err := t.deliver(ctx, all, enqueue); err != nil {
-			return err
-		}
-		const note = `UPDATE alert_events SET dispatched_at = $1 WHERE group_id = ANY ($2::uuid[]) AND dispatched_at IS NULL`
-		_, err = t.ExecContext(ctx, note, t.now, pq.StringArray(ids))
+		groups, err = t.dispatch(ctx, dispatchBatch, plan, enqueue)
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("dispatch alerts: %w", err)
 	}
 	return groups, nil
+}
+
+func (t *tx) dispatch(ctx context.Context, most int, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (groups int, err error) {
+	const claim = `SELECT group_id FROM alert_events e WHERE dispatched_at IS NULL AND NOT EXISTS (
+			SELECT FROM alert_events f WHERE f.group_id = e.group_id AND f.id < e.id AND f.dispatched_at IS NULL)
+		ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED`
+	var ids pq.StringArray
+	if err := t.SelectContext(ctx, (*[]string)(&ids), claim, most); err != nil {
+		return 0, fmt.Errorf("claim groups: %w", err)
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	events, err := selectEvents(ctx, t, `WHERE e.group_id = ANY ($1::uuid[]) AND e.dispatched_at IS NULL ORDER BY e.id`, ids)
+	if err != nil {
+		return 0, fmt.Errorf("read what was raised: %w", err)
+	}
+	situations, err := t.situations(ctx, events)
+	if err != nil {
+		return 0, err
+	}
+	var all alert.Planned
+	for _, situation := range situations {
+		p := plan(situation)
+		all.Deliveries, all.Escalations = append(all.Deliveries, p.Deliveries...), append(all.Escalations, p.Escalations...)
+	}
+	if err := t.deliver(ctx, all, enqueue); err != nil {
+		return 0, err
+	}
+	const note = `UPDATE alert_events SET dispatched_at = $1 WHERE group_id = ANY ($2::uuid[]) AND dispatched_at IS NULL`
+	if _, err := t.ExecContext(ctx, note, t.now, ids); err != nil {
+		return 0, fmt.Errorf("note what was dispatched: %w", err)
+	}
+	return len(ids), nil
 }
 
 // EscalateAlerts tells others of a group that nobody has acknowledged. Where it must be looked at again it says when, and its caller
