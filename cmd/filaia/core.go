@@ -33,6 +33,8 @@ type core struct {
 	ledger    *ledger.Ledger
 	quota     *quota.Manager
 	refusals  *gateway.RefusalBook
+	addresses *gateway.AddressBook
+	throttles *gateway.ThrottleBook
 	breakers  *breakerLog
 	houses    *connector
 	redis     rueidis.Client // nil: limits and cache are in process
@@ -55,6 +57,7 @@ func openCore(ctx context.Context, cfg config.Config, db *database, log *slog.Lo
 	c := &core{
 		replica: replica, stale: make(chan struct{}, 1), store: db.Store, houses: newConnector(cfg, log), breakers: newBreakerLog(replica, db.Store, log),
 		refusals: gateway.NewRefusalBook(refusalStore{db.Store, db.Store.Portal()}, log), log: log,
+		addresses: gateway.NewAddressBook(db.Store, log), throttles: gateway.NewThrottleBook(db.Store, log),
 	}
 	c.leases = db.Leases(replica, cfg.LeaseGrace, c.vitals)
 	c.quota = quota.NewManager(c.leases, cfg.LeaseGrace, log, time.Now)
@@ -115,7 +118,7 @@ func (c *core) openGate(ctx context.Context, cfg config.Config, log *slog.Logger
 	c.gate = &gateway.Gateway{
 		Callers: gateway.NewCallers(c.store, time.Now), Models: gateway.NewModels(c.store, c.houses.connect, c.breakers.add, log),
 		Quota: c.quota, Rates: ratelimit.New(ratelimit.Options{Now: time.Now, Redis: c.redis, Space: space, Log: log}), Cache: answers,
-		Ledger: c.ledger, Refusals: c.refusals, Responses: c.store, Log: log, Now: time.Now, AbortDrain: cfg.AbortDrain,
+		Ledger: c.ledger, Refusals: c.refusals, Addresses: c.addresses, Throttles: c.throttles, Responses: c.store, Log: log, Now: time.Now, AbortDrain: cfg.AbortDrain,
 	}
 	c.gate.LookCost = func(tokens int64) money.Micros { return c.houses.embedding.cost(tokens) }
 	err = c.reload(ctx)

@@ -85,6 +85,9 @@ func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) error
 func lookAfter(ctx context.Context, workers *errgroup.Group, cfg config.Config, s *store.Store, audited func(usage.Audit), log *slog.Logger) {
 	workers.Go(func() error { return (&upkeep{s, cfg.LeaseGrace, audited, log}).Run(ctx) })
 	workers.Go(func() error { return s.Reaper(cfg.LeaseGrace, log, time.Now).Run(ctx) })
+	workers.Go(func() error {
+		return newWatch(log, chore{"look at periods", s.RaiseDue}, chore{"watch", s.Watcher(cfg.TimeZone, time.Now).Watch}).Run(ctx)
+	})
 }
 
 // heapFloor keeps the garbage collector from running every few megabytes: little lives here, but every call leaves
@@ -123,6 +126,8 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	workers.Go(func() error { return core.gate.Rates.Run(working) })
 	workers.Go(func() error { return core.gate.Cache.Run(working) })
 	workers.Go(func() error { return core.refusals.Run(working) })
+	workers.Go(func() error { return core.addresses.Run(working) })
+	workers.Go(func() error { return core.throttles.Run(working) })
 	workers.Go(func() error { return core.breakers.Run(working) })
 	workers.Go(func() error { return listenChanges(working, db, core, site, log) })
 	workers.Go(func() error { return site.panel.Run(working) })
