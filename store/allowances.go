@@ -22,32 +22,39 @@ func (t *Tenant) Allowances(ctx context.Context, limit int) ([]usage.Allowance, 
 	return readOwn(ctx, t, func(r usageReader) ([]usage.Allowance, error) { return r.allowances(ctx, limit) })
 }
 
+// capColumns are whether a plan blocks, the cap on what it charges, and what it has charged. b may be missing.
+const capColumns = `coalesce(b.hard AND b.spend_cap_micros IS NULL, v.overage = 'block') AS hard,
+	CASE WHEN b.period_id IS NULL THEN ` + capInForce + ` ELSE b.spend_cap_micros END AS spend_cap_micros,
+	coalesce(b.charge_brl_micros, 0) AS charge_brl_micros`
+
 type allowanceRow struct {
-	TenantID     int64        `db:"tenant_id"`
-	TenantName   string       `db:"tenant_name"`
-	TimeZone     string       `db:"time_zone"`
-	AnchorDay    int          `db:"anchor_day"`
-	KeyName      string       `db:"key_name"`
-	PlanName     string       `db:"plan_name"`
-	Price        money.Micros `db:"price_micros"`
-	OveragePrice money.Micros `db:"overage_price_micros"`
-	Hard         bool         `db:"hard"`
-	StartsAt     *time.Time   `db:"starts_at"`
-	EndsAt       *time.Time   `db:"ends_at"`
-	LimitIn      int64        `db:"limit_in"`
-	UsedIn       int64        `db:"used_in"`
-	LeasedIn     int64        `db:"leased_in"`
-	OverrunIn    int64        `db:"overrun_in"`
-	LimitOut     int64        `db:"limit_out"`
-	UsedOut      int64        `db:"used_out"`
-	LeasedOut    int64        `db:"leased_out"`
-	OverrunOut   int64        `db:"overrun_out"`
+	TenantID     int64         `db:"tenant_id"`
+	TenantName   string        `db:"tenant_name"`
+	TimeZone     string        `db:"time_zone"`
+	AnchorDay    int           `db:"anchor_day"`
+	KeyName      string        `db:"key_name"`
+	PlanName     string        `db:"plan_name"`
+	Price        money.Micros  `db:"price_micros"`
+	OveragePrice money.Micros  `db:"overage_price_micros"`
+	Hard         bool          `db:"hard"`
+	SpendCap     *money.Micros `db:"spend_cap_micros"`
+	Charged      money.Micros  `db:"charge_brl_micros"`
+	StartsAt     *time.Time    `db:"starts_at"`
+	EndsAt       *time.Time    `db:"ends_at"`
+	LimitIn      int64         `db:"limit_in"`
+	UsedIn       int64         `db:"used_in"`
+	LeasedIn     int64         `db:"leased_in"`
+	OverrunIn    int64         `db:"overrun_in"`
+	LimitOut     int64         `db:"limit_out"`
+	UsedOut      int64         `db:"used_out"`
+	LeasedOut    int64         `db:"leased_out"`
+	OverrunOut   int64         `db:"overrun_out"`
 }
 
 func (r usageReader) allowances(ctx context.Context, limit int) ([]usage.Allowance, error) {
 	const query = `
 		SELECT s.tenant_id, t.name AS tenant_name, t.time_zone, s.anchor_day, COALESCE(k.name, '') AS key_name,
-			pl.name AS plan_name, v.price_micros, v.overage_price_micros, COALESCE(b.hard, v.overage = 'block') AS hard,
+			pl.name AS plan_name, v.price_micros, v.overage_price_micros, ` + capColumns + `,
 			p.starts_at, p.ends_at,
 			COALESCE(b.limit_in, v.input_tokens) AS limit_in, COALESCE(b.used_in, 0) AS used_in,
 			COALESCE(b.leased_in, 0) AS leased_in, COALESCE(b.overrun_in, 0) AS overrun_in,
@@ -96,7 +103,7 @@ func (r allowanceRow) period(now time.Time) (usage.Period, error) {
 func (r allowanceRow) allowance(period usage.Period) usage.Allowance {
 	return usage.Allowance{
 		TenantID: r.TenantID, TenantName: r.TenantName, KeyName: r.KeyName, PlanName: r.PlanName, Hard: r.Hard,
-		Price: r.Price, OveragePrice: r.OveragePrice, Period: period,
+		Price: r.Price, OveragePrice: r.OveragePrice, SpendCap: r.SpendCap, Charged: r.Charged, Period: period,
 		Input:  usage.Meter{Used: r.UsedIn, Limit: r.LimitIn, Leased: r.LeasedIn, Overrun: r.OverrunIn},
 		Output: usage.Meter{Used: r.UsedOut, Limit: r.LimitOut, Leased: r.LeasedOut, Overrun: r.OverrunOut},
 	}

@@ -105,7 +105,7 @@ func TestAnAuditFindsEachThingThatIsBroken(t *testing.T) {
 			`DELETE FROM quota_leases`, []string{"leases input_tokens 0 165"}, nil,
 		},
 		"a limit that is passed": {
-			`ALTER TABLE quota_buckets DROP CONSTRAINT quota_buckets_within_limit_in; UPDATE quota_buckets SET leased_in = 1000`,
+			`ALTER TABLE quota_buckets DROP CONSTRAINT quota_buckets_within_limit; UPDATE quota_buckets SET leased_in = 1000`,
 			[]string{"limits input_tokens 1000 1085", "leases input_tokens 165 1000"}, nil,
 		},
 		"an overrun that nobody noted": {

@@ -38,6 +38,7 @@ type callerRow struct {
 	TenantRPM         int            `db:"tenant_rpm"`
 	TenantTPM         int            `db:"tenant_tpm"`
 	TenantParallel    int            `db:"tenant_parallel"`
+	SpendCap          *money.Micros  `db:"spend_cap_micros"`
 }
 
 // CallerByHash finds who calls with a key of this SHA-256, with the terms and the period that hold now. A key that
@@ -76,7 +77,8 @@ const callerQuery = `SELECT k.id AS key_id, k.tenant_id, s.id AS subscription_id
 		coalesce(k.requests_per_minute, 0) AS key_rpm, coalesce(k.tokens_per_minute, 0) AS key_tpm,
 		coalesce(k.parallel_calls, 0) AS key_parallel, coalesce(k.cache_mode, '') AS key_cache, t.cache_purges,
 		coalesce(t.requests_per_minute, 0) AS tenant_rpm, coalesce(t.tokens_per_minute, 0) AS tenant_tpm,
-		coalesce(t.parallel_calls, 0) AS tenant_parallel
+		coalesce(t.parallel_calls, 0) AS tenant_parallel,
+		(SELECT spend_cap_micros FROM quota_buckets WHERE period_id = $2) AS spend_cap_micros
 	FROM api_keys k
 	JOIN tenants t ON t.id = k.tenant_id
 	JOIN subscriptions s ON s.ended_at IS NULL AND CASE WHEN k.subscription_id IS NULL
@@ -88,7 +90,7 @@ func (r callerRow) caller(period periodRow) *tenancy.Caller {
 	c := &tenancy.Caller{
 		KeyID: r.KeyID, TenantID: r.TenantID, SubscriptionID: r.SubscriptionID,
 		PeriodID: period.ID, PeriodEndsAt: period.EndsAt.UTC(),
-		TenantStatus: tenancy.TenantStatus(r.Status), ExpiresAt: r.ExpiresAt.Time, KeyModels: r.KeyModels,
+		SpendCap: r.SpendCap, TenantStatus: tenancy.TenantStatus(r.Status), ExpiresAt: r.ExpiresAt.Time, KeyModels: r.KeyModels,
 		Terms: tenancy.Terms{
 			Price: money.Micros(r.PriceMicros), InputTokens: r.InputTokens, OutputTokens: r.OutputTokens,
 			Overage: tenancy.Overage(r.Overage), OveragePrice: money.Micros(r.OveragePrice),

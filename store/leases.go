@@ -38,23 +38,24 @@ func (s *Store) Leases(replica string, grace time.Duration, vitals func() usage.
 const maxChunk = 5_000_000
 
 // Lease moves free tokens into this replica's lease in one statement. Chunks are a quarter of what is free, so they
-// shrink as the limit nears, down to exactly what one call needs; a need that is not free gets nothing. The lease is
+// shrink as the limit nears, down to exactly what one call needs; a need that is not free gets nothing. What lies above the limits
+// is taken of the tokens that the spend cap allows both kinds together, none where there is no cap. The lease is
 // written even then: only a row that is locked is told as it stands. All that the row's constraints look at is written from
 // the locked row, because PostgreSQL checks them on the row as the statement's snapshot has it before it notices a newer one.
 func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (quota.Grant, error) {
 	const lease = `WITH b AS (
 			SELECT period_id, hard, limit_in, used_in, overrun_in, leased_in, limit_out, used_out, overrun_out, leased_out, changes + 1 AS changes,
-				greatest(limit_in - (used_in - overrun_in) - leased_in, 0) AS free_in,
-				greatest(limit_out - (used_out - overrun_out) - leased_out, 0) AS free_out
+				extra_tokens, extra_taken, limit_in - (used_in - overrun_in) - leased_in AS free_in, limit_out - (used_out - overrun_out) - leased_out AS free_out
 			FROM quota_buckets WHERE period_id = $1 AND EXISTS (SELECT FROM replicas WHERE name = $2 AND life = $6) FOR UPDATE
 		), g AS (
-			SELECT *, CASE WHEN $3::bigint = 0 OR NOT fits THEN 0 ELSE least(free_in, greatest($3, least(free_in / 4, $5))) END AS grant_in,
-				CASE WHEN $4::bigint = 0 OR NOT fits THEN 0 ELSE least(free_out, greatest($4, least(free_out / 4, $5))) END AS grant_out
-			FROM (SELECT *, free_in >= $3 AND free_out >= $4 AS fits FROM b) AS tried
+			SELECT *, CASE WHEN $3::bigint = 0 OR spare < 0 THEN 0 ELSE greatest($3, least((greatest(free_in, $3) + spare / 2) / 4, $5)) END AS grant_in,
+				CASE WHEN $4::bigint = 0 OR spare < 0 THEN 0 ELSE greatest($4, least((greatest(free_out, $4) + spare / 2) / 4, $5)) END AS grant_out
+			FROM (SELECT *, extra_tokens - greatest($3 - free_in, 0) - greatest($4 - free_out, 0) AS spare FROM b) AS tried
 		), u AS (
 			UPDATE quota_buckets q SET hard = g.hard, limit_in = g.limit_in, used_in = g.used_in, overrun_in = g.overrun_in,
 				leased_in = g.leased_in + g.grant_in, limit_out = g.limit_out, used_out = g.used_out, overrun_out = g.overrun_out,
-				leased_out = g.leased_out + g.grant_out, changes = g.changes
+				leased_out = g.leased_out + g.grant_out,
+				extra_tokens = g.extra_tokens, extra_taken = g.extra_taken, changes = g.changes
 			FROM g WHERE q.period_id = g.period_id
 		), own AS (
 			INSERT INTO quota_leases AS l (period_id, replica, leased_in, leased_out)
@@ -63,7 +64,7 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 				leased_out = l.leased_out + excluded.leased_out
 			RETURNING leased_in, leased_out, committed_in, committed_out
 		)
-		SELECT grant_in, grant_out, free_in - grant_in, free_out - grant_out, limit_in, limit_out, used_in, used_out,
+		SELECT grant_in, grant_out, free_in - grant_in, free_out - grant_out, extra_tokens, limit_in, limit_out, used_in, used_out,
 			g.leased_in + grant_in - own.leased_in, g.leased_out + grant_out - own.leased_out, own.leased_in, own.leased_out,
 			committed_in, committed_out, changes
 		FROM g, own`
@@ -72,7 +73,7 @@ func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (qu
 		return g, err
 	}
 	row := l.s.db.QueryRowContext(ctx, lease, periodID, l.replica, need.In, need.Out, int64(maxChunk), l.life)
-	err := row.Scan(&g.Granted.In, &g.Granted.Out, &g.Free.In, &g.Free.Out, &g.Limit.In, &g.Limit.Out, &g.Used.In, &g.Used.Out,
+	err := row.Scan(&g.Granted.In, &g.Granted.Out, &g.Free.In, &g.Free.Out, &g.Extra, &g.Limit.In, &g.Limit.Out, &g.Used.In, &g.Used.Out,
 		&g.Others.In, &g.Others.Out, &g.Leased.In, &g.Leased.Out, &g.Committed.In, &g.Committed.Out, &g.Version)
 	if errors.Is(err, sql.ErrNoRows) { // unless there is no such period
 		_, err = l.rejoin(ctx)

@@ -100,8 +100,10 @@ func (t *tx) insertPeriod(ctx context.Context, subscriptionID, tenantID, version
 			INSERT INTO billing_periods (subscription_id, tenant_id, plan_version_id, starts_at, ends_at)
 			VALUES ($1, $2, $3, $4, $5) RETURNING id, ends_at
 		), b AS (
-			INSERT INTO quota_buckets (period_id, tenant_id, hard, limit_in, limit_out)
-			SELECT p.id, $2, v.overage = 'block', v.input_tokens, v.output_tokens FROM p, plan_versions v WHERE v.id = $3
+			INSERT INTO quota_buckets (period_id, tenant_id, hard, limit_in, limit_out, spend_cap_micros, extra_tokens)
+			SELECT p.id, $2, v.overage = 'block' OR c.cap IS NOT NULL, v.input_tokens, v.output_tokens, c.cap,
+				coalesce(c.cap / nullif(v.overage_price_micros, 0), 0)
+			FROM p JOIN subscriptions s ON s.id = $1 JOIN plan_versions v ON v.id = $3 CROSS JOIN LATERAL (SELECT ` + capInForce + ` AS cap) c
 		) SELECT id, ends_at FROM p`
 	if err := t.GetContext(ctx, &period, insert, subscriptionID, tenantID, versionID, edges.Start, edges.End); err != nil {
 		return period, fmt.Errorf("open period of subscription %d: %w", subscriptionID, err)

@@ -217,12 +217,7 @@ func (t *tx) movePeriod(ctx context.Context, periodID int64, to tenancy.PlanVers
 	if _, err := t.ExecContext(ctx, `UPDATE billing_periods SET plan_version_id = $2 WHERE id = $1`, periodID, to.ID); err != nil {
 		return fmt.Errorf("move period %d: %w", periodID, err)
 	}
-	const bucket = `UPDATE quota_buckets SET hard = $2, limit_in = $3, limit_out = $4 WHERE period_id = $1`
-	hard := to.Terms.Overage == tenancy.Block
-	if _, err := t.ExecContext(ctx, bucket, periodID, hard, to.Terms.InputTokens, to.Terms.OutputTokens); err != nil {
-		return fmt.Errorf("move bucket %d: %w", periodID, err)
-	}
-	return nil
+	return t.limitPeriod(ctx, periodID)
 }
 
 // scheduleVersion notes the version of the next period; nil: it stays.

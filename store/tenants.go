@@ -40,7 +40,7 @@ const tenantColumns = `t.id AS tenant_id, t.name AS tenant_name, t.email, t.tax_
 	(SELECT max(n.number) FROM plan_versions n WHERE n.plan_id = p.id AND n.published_at IS NOT NULL) AS newest_version,
 	coalesce(np.name, '') AS next_plan_name, coalesce(nv.number, 0) AS next_plan_version,
 	coalesce(k.keys, 0) AS keys, k.last_call_at, v.price_micros, v.overage_price_micros,
-	coalesce(b.hard, v.overage = 'block') AS hard, bp.starts_at, bp.ends_at,
+	` + capColumns + `, bp.starts_at, bp.ends_at,
 	coalesce(b.limit_in, v.input_tokens) AS limit_in, coalesce(b.used_in, 0) AS used_in,
 	coalesce(b.leased_in, 0) AS leased_in, coalesce(b.overrun_in, 0) AS overrun_in,
 	coalesce(b.limit_out, v.output_tokens) AS limit_out, coalesce(b.used_out, 0) AS used_out,
@@ -48,7 +48,7 @@ const tenantColumns = `t.id AS tenant_id, t.name AS tenant_name, t.email, t.tax_
 
 // A closed tenant keeps the plan it had last. $1 is the time.
 const tenantFrom = `FROM tenants t
-	JOIN (SELECT DISTINCT ON (tenant_id) id, tenant_id, anchor_day, plan_version_id, next_plan_version_id
+	JOIN (SELECT DISTINCT ON (tenant_id) id, tenant_id, anchor_day, plan_version_id, next_plan_version_id, spend_cap_micros
 		FROM subscriptions WHERE scope = 'tenant' ORDER BY tenant_id, id DESC) s ON s.tenant_id = t.id
 	LEFT JOIN billing_periods bp ON bp.subscription_id = s.id AND bp.starts_at <= $1 AND bp.ends_at > $1
 	LEFT JOIN quota_buckets b ON b.period_id = bp.id

@@ -214,7 +214,7 @@ func (g *Gateway) hold(ctx context.Context, caller *tenancy.Caller, model *tenan
 	h, err = g.Quota.Reserve(ctx, caller.PeriodID, want)
 	if least := max(r.LeastOutput, 1) * r.Choices; err == nil && want.Elastic && h.Held.Out < least {
 		h.Settle(quota.Pair{})
-		err = &quota.Exhausted{Asked: quota.Pair{In: want.In, Out: least}, Remaining: h.Remaining()}
+		err = h.Refused(quota.Pair{In: want.In, Out: least})
 	}
 	if err == nil {
 		if want.Elastic && h.Held.Out < want.Out {

@@ -41,7 +41,8 @@ type bucket struct {
 	held     Pair  // by calls in flight
 	holds    int
 	settled  Pair // in all; what of it is not committed yet is still part of the lease
-	free     Pair // unleased in the database when last heard of
+	free     Pair // unleased in the database when last heard of; below zero by what is taken of extra
+	extra    int64
 	others   Pair // leased by other replicas when last heard of
 	limit    Pair
 	used     Pair // by everyone when last heard of, plus what this replica settled since
@@ -105,39 +106,75 @@ func (b *bucket) reserve(ctx context.Context, want Want) (Pair, error) {
 			b.take(need)
 			return need, nil
 		case b.mayLease(need):
-			if err := b.ask(ctx, b.missing(need)); err != nil && b.known && b.reachable().covers(need) {
-				return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining(), Busy: true}
+			if err := b.ask(ctx, b.missing(need)); err != nil && b.known && b.reachable().fits(need, b.extra) {
+				return Pair{}, b.busy(need)
 			} else if err != nil {
 				return Pair{}, err
 			}
-		case want.ExactIn != nil && b.avail().In < want.In && want.In/tokenizer.LongestToken <= b.reachable().In: // else no count can make it fit
+		case want.ExactIn != nil && (b.avail().In < want.In || b.extra > 0) && want.In/tokenizer.LongestToken <= b.reachable().In+b.extra: // else no count can make it fit
 			want = b.counted(want)
-		case !b.reachable().covers(need):
+		case !b.reachable().fits(need, b.extra):
 			return Pair{}, b.refusal(need)
+		case b.avail().plus(b.free).fits(need, b.extra):
+			b.exchange(need)
+			if !b.waitSettled(ctx) {
+				return Pair{}, b.busy(need)
+			}
 		default:
 			b.recall(need)
 			if !b.waitSettled(ctx) {
-				return Pair{}, &Exhausted{Asked: need, Remaining: b.remaining(), Busy: true}
+				return Pair{}, b.busy(need)
 			}
 		}
 	}
 }
 
 // reachable is all that a call could get if every other call used nothing and every other replica handed back.
-func (b *bucket) reachable() Pair { return b.avail().plus(b.held).plus(b.free).plus(b.others) }
+func (b *bucket) reachable() Pair {
+	return b.avail().plus(b.held).plus(b.owed.Pair).plus(b.free).plus(b.others)
+}
 
 // refusal says why a call cannot be held: its tokens are used up, or nobody knows because the database is away.
 func (b *bucket) refusal(need Pair) error {
 	if b.away != nil {
 		return b.away
 	}
-	return &Exhausted{Asked: need, Remaining: b.remaining()}
+	return b.exhausted(need)
+}
+
+func (b *bucket) exhausted(need Pair) *Exhausted {
+	return &Exhausted{Asked: need, Remaining: b.remaining(), Extra: b.room(b.reachable())}
+}
+
+// room is what is left of the extra tokens where p is free.
+func (b *bucket) room(p Pair) int64 { return max(b.extra-Pair{}.minus(p).above(), 0) }
+
+// busy is exhausted for now.
+func (b *bucket) busy(need Pair) *Exhausted {
+	e := b.exhausted(need)
+	e.Busy = true
+	return e
+}
+
+// exchange hands back what is leased of the kind that need does not miss: tokens above the limits may be of either kind, so that
+// they can be leased again as the other. Whoever waits is woken when they have arrived.
+func (b *bucket) exchange(need Pair) {
+	owed, ok := b.owe(b.avail().minus(need).atLeastZero())
+	if !ok {
+		return
+	}
+	b.asks.Go(func() {
+		_ = b.pay(context.Background(), owed) // sent again while somebody waits
+		b.mu.Lock()
+		b.wake()
+		b.mu.Unlock()
+	})
 }
 
 // recall asks other replicas to hand back what they do not hold, where that could help.
 func (b *bucket) recall(need Pair) {
 	now := b.now()
-	if b.avail().plus(b.held).plus(b.free).covers(need) || now.Sub(b.recalled) < recheckAfter {
+	if b.avail().plus(b.held).plus(b.free).fits(need, b.extra) || now.Sub(b.recalled) < recheckAfter {
 		return
 	}
 	b.recalled = now
@@ -153,11 +190,16 @@ func (b *bucket) outNeed(want Want) int64 {
 	if !want.Elastic {
 		return want.Out
 	}
-	rest := max(b.avail().Out+b.free.Out, 0)
+	mine := b.avail().plus(b.free)
+	now := b.outBeside(want.In, mine)
+	rest, back := max(now, 0), b.outBeside(want.In, mine.plus(b.held))-now
 	share := min(want.Out, max(elasticFloor, rest/elasticShare))
-	floor := max(1, min(elasticFloor, want.Out, rest+b.held.Out))
+	floor := max(1, min(elasticFloor, want.Out, rest+back))
 	return min(max(rest, floor), share)
 }
+
+// outBeside is the output that fits into p beside an input.
+func (b *bucket) outBeside(in int64, p Pair) int64 { return p.Out + max(b.extra-max(in-p.In, 0), 0) }
 
 // take moves tokens into a hold.
 func (b *bucket) take(need Pair) {
@@ -171,7 +213,7 @@ func (b *bucket) mayLease(need Pair) bool {
 	if b.away != nil {
 		return b.leasing == nil && now.Sub(b.triedAt) >= awayRetry
 	}
-	return !b.known || now.Sub(b.heardAt) >= recheckAfter || b.free.covers(b.missing(need))
+	return !b.known || now.Sub(b.heardAt) >= recheckAfter || b.free.fits(b.missing(need), b.extra)
 }
 
 func (b *bucket) missing(need Pair) Pair { return need.minus(b.avail()).atLeastZero() }
@@ -227,7 +269,7 @@ func (b *bucket) granted(g Grant, err error) {
 // failed notes that the database is away: until it is back, what is leased is all there is.
 func (b *bucket) failed(err error) {
 	b.away, b.triedAt = err, b.now()
-	b.known, b.free, b.others = false, Pair{}, Pair{}
+	b.known, b.free, b.extra, b.others = false, Pair{}, 0, Pair{}
 }
 
 var errNoAnswer = errors.New("the database does not answer")
@@ -255,8 +297,9 @@ func (b *bucket) awaitLease(ctx context.Context, patience time.Duration) error {
 
 func (b *bucket) learn(g Grant) {
 	b.stand(g.Stand)
-	b.known, b.heardAt = true, b.now()
-	b.free, b.others, b.limit, b.used = g.Free, g.Others, g.Limit, g.Used
+	// Beside a newer word of the lease these figures may lack what it has given back.
+	b.known, b.heardAt = g.Version == b.lease.Version, b.now()
+	b.free, b.extra, b.others, b.limit, b.used = g.Free, g.Extra, g.Others, g.Limit, g.Used
 }
 
 // stand takes over what the database said of this replica's lease, unless something newer was heard. Before the first
@@ -354,12 +397,12 @@ func (b *bucket) remaining() Pair { return b.avail().plus(b.held).plus(b.free).a
 // runsLow tells which kinds should be leased ahead, before a call has to wait for them.
 func (b *bucket) runsLow() (Pair, bool) {
 	var need Pair
-	avail := b.avail()
-	if b.free.In > 0 && avail.In < b.chunk.In/2 {
+	avail, room := b.avail(), b.room(b.free) > 0
+	if (b.free.In > 0 || room) && avail.In < b.chunk.In/2 {
 		need.In = 1
 	}
-	if b.free.Out > 0 && avail.Out < b.chunk.Out/2 {
+	if (b.free.Out > 0 || room) && avail.Out < b.chunk.Out/2 {
 		need.Out = 1
 	}
-	return need, need != Pair{} && b.leasing == nil
+	return need, need != Pair{} && b.leasing == nil && b.free.fits(need, b.extra)
 }

@@ -43,20 +43,30 @@ func (m *Manager) giveBack(ctx context.Context, b *bucket) {
 // arrive, or whose arrival was not heard of, is sent again under the same id.
 func (b *bucket) giveBack(ctx context.Context) error {
 	b.mu.Lock()
-	if b.owed.sending || b.pulse.lost.Load() {
-		b.mu.Unlock()
+	owed, ok := b.owe(b.avail().atLeastZero())
+	b.mu.Unlock()
+	if !ok {
 		return nil
+	}
+	return b.pay(ctx, owed)
+}
+
+// owe takes tokens out to be handed back, and gives what is to be sent: an earlier debt, where that did not arrive. false:
+// there is nothing, or it is under way.
+func (b *bucket) owe(idle Pair) (debt, bool) {
+	if b.owed.sending || b.pulse.lost.Load() {
+		return debt{}, false
 	}
 	if b.owed.Pair == (Pair{}) {
-		b.owed = debt{Pair: b.avail().atLeastZero(), id: uuid.New()}
+		b.owed = debt{Pair: idle, id: uuid.New()}
 		b.known, b.chunk = false, Pair{}
 	}
-	owed := b.owed
-	b.owed.sending = owed.Pair != Pair{}
-	b.mu.Unlock()
-	if owed.Pair == (Pair{}) {
-		return nil
-	}
+	b.owed.sending = b.owed.Pair != Pair{}
+	return b.owed, b.owed.sending
+}
+
+// pay sends a debt.
+func (b *bucket) pay(ctx context.Context, owed debt) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	stand, err := b.lessor.Return(ctx, b.periodID, owed.Pair, owed.id)
@@ -64,7 +74,7 @@ func (b *bucket) giveBack(ctx context.Context) error {
 	defer b.mu.Unlock()
 	b.owed.sending = false
 	if err == nil {
-		b.owed = debt{}
+		b.owed, b.known = debt{}, false // what it freed was not heard yet
 		b.stand(stand)
 	}
 	return err

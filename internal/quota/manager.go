@@ -63,6 +63,13 @@ func (h Hold) Remaining() Pair {
 	return h.b.remaining()
 }
 
+// Refused says that a call cannot be held with what the hold got; the hold must be settled.
+func (h Hold) Refused(asked Pair) *Exhausted {
+	h.b.mu.Lock()
+	defer h.b.mu.Unlock()
+	return h.b.exhausted(asked)
+}
+
 // Count opens a call of a soft period, which is counted but never refused.
 func (m *Manager) Count(ctx context.Context, periodID int64) Hold {
 	b := m.bucket(periodID)

@@ -1,5 +1,9 @@
 // Package quota holds the exact token limit of a period.
 //
+// The limit is one of input and one of output. A period that is charged above what its plan includes, up to a spend cap, has a
+// number of extra tokens beside them, which either kind may use: what both take above their own limits never exceeds it. What
+// is free of a kind is then counted down below zero.
+//
 // PostgreSQL keeps the truth; a replica takes leases, chunks of what remains, and spends them in memory, so that a
 // call needs no database. Before a call its tokens are held; after it the hold is settled with the real usage. At
 // every instant used + leased ≤ limit in the database, and held + settled but not yet committed ≤ leased in the
@@ -26,6 +30,12 @@ func (p Pair) minus(q Pair) Pair { return Pair{p.In - q.In, p.Out - q.Out} }
 // covers tells whether q fits into p in both kinds.
 func (p Pair) covers(q Pair) bool { return p.In >= q.In && p.Out >= q.Out }
 
+// fits tells whether q fits into p where both kinds together may go beyond it by extra tokens.
+func (p Pair) fits(q Pair, extra int64) bool { return q.minus(p).above() <= extra }
+
+// above is what is above zero, of both kinds together.
+func (p Pair) above() int64 { return max(p.In, 0) + max(p.Out, 0) }
+
 func (p Pair) atLeastZero() Pair { return Pair{max(p.In, 0), max(p.Out, 0)} }
 
 // Stand is this replica's lease of a period as the database holds it, at one instant. The version grows with every
@@ -40,8 +50,9 @@ type Stand struct {
 type Grant struct {
 	Stand
 	Granted Pair
-	Free    Pair // neither used nor leased by anyone
-	Others  Pair // leased by other replicas
+	Free    Pair  // neither used nor leased by anyone; below zero by what is taken of the extra tokens
+	Extra   int64 // tokens that a spend cap allows above the limits, of both kinds together
+	Others  Pair  // leased by other replicas
 	Limit   Pair
 	Used    Pair
 }
@@ -81,14 +92,15 @@ type Want struct {
 type Exhausted struct {
 	Asked     Pair
 	Remaining Pair
+	Extra     int64 // tokens above the limits that the spend cap still allowed, of both kinds together
 	// Busy means that calls in flight, or other replicas, hold what is missing: some of it may come back.
 	Busy bool
 }
 
 // Error tells what was asked and what remains.
 func (e *Exhausted) Error() string {
-	return fmt.Sprintf("quota exhausted: asked for %d input and %d output tokens, %d and %d remain",
-		e.Asked.In, e.Asked.Out, e.Remaining.In, e.Remaining.Out)
+	return fmt.Sprintf("quota exhausted: asked for %d input and %d output tokens, %d and %d remain, and %d above them",
+		e.Asked.In, e.Asked.Out, e.Remaining.In, e.Remaining.Out, e.Extra)
 }
 
 // elasticShare and elasticFloor bound what a call without a limit of its own may hold: a share of what is left, so

@@ -1,6 +1,10 @@
 package tenancy
 
-import "time"
+import (
+	"time"
+
+	"github.com/fila-ia/filaia/internal/money"
+)
 
 // Caller is all that the path of a call needs to know of a key: who pays, under which terms, in which period.
 // It is read-only once made, so that calls share it.
@@ -13,14 +17,16 @@ type Caller struct {
 	TenantStatus   TenantStatus
 	ExpiresAt      time.Time // zero: never
 	Terms          Terms
-	KeyModels      []string // further narrows Terms.AllowedModels; empty: no narrowing
-	TenantRates    Rates    // of all the tenant's keys together
-	KeyRates       Rates    // of this key alone
+	SpendCap       *money.Micros // BRL that the period may be charged above what the plan includes; nil: without an end
+	KeyModels      []string      // further narrows Terms.AllowedModels; empty: no narrowing
+	TenantRates    Rates         // of all the tenant's keys together
+	KeyRates       Rates         // of this key alone
 	Cache          CachePolicy
 }
 
-// Hard tells whether the included tokens are a limit rather than a price step.
-func (c *Caller) Hard() bool { return c.Terms.Overage == Block }
+// Hard tells whether calls are refused at some number of tokens, so that theirs must be held: the included ones are a limit, or
+// what is charged above them is.
+func (c *Caller) Hard() bool { return c.Terms.Overage == Block || c.SpendCap != nil }
 
 // Cached tells whether calls may be answered from the cache.
 func (c *Caller) Cached() bool { return c.Cache.Mode == CacheExact || c.Cache.Mode == CacheSmart }

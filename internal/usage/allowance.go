@@ -35,7 +35,9 @@ type Allowance struct {
 	PlanName     string
 	Hard         bool // a limit; otherwise the excess is charged
 	Price        money.Micros
-	OveragePrice money.Micros // BRL a token above, where the excess is charged
+	OveragePrice money.Micros  // BRL a token above, where the excess is charged
+	SpendCap     *money.Micros // BRL that may be charged in the period; nil: without an end
+	Charged      money.Micros  // BRL that was charged in the period so far
 	Period       Period
 	Input        Meter
 	Output       Meter
@@ -51,6 +53,22 @@ func (a Allowance) Charge() money.Micros {
 	}
 	perMillion := a.OveragePrice * money.Unit
 	return money.Cost(money.Term{Tokens: a.Input.Excess(), PerMillion: perMillion}, money.Term{Tokens: a.Output.Excess(), PerMillion: perMillion})
+}
+
+// Capped tells whether a cap ends what may be charged.
+func (a Allowance) Capped() bool { return a.SpendCap != nil }
+
+// CapLeft is what the cap still allows to be charged, never below zero.
+func (a Allowance) CapLeft() money.Micros {
+	if a.SpendCap == nil {
+		return 0
+	}
+	return max(*a.SpendCap-a.Charged, 0)
+}
+
+// CapReached tells whether calls are refused because of the cap: a limit is used up, and not one more token may be charged.
+func (a Allowance) CapReached() bool {
+	return a.Capped() && a.Ratio() >= 1 && a.CapLeft() < a.OveragePrice
 }
 
 // Latency is how long the newest calls took until their answer was complete.
