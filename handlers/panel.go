@@ -52,7 +52,6 @@ type Deps struct {
 	AlertRules   AlertRuleStore
 	Alerts       AlertStore
 	OwnAlerts    OwnAlerts // both or neither
-	MailState    MailState // nil: nothing is known of e-mail
 	TenantAlerts TenantAlertStore
 	Channels     ChannelStore
 	Mail         MailStore
