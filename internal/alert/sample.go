@@ -13,6 +13,9 @@ import (
 // its threshold is reached at now, in now's zone. The caller sets Language and PublicURL.
 func Sample(m Metric, audience Audience, threshold int64, unit Unit, now time.Time) Notice {
 	value := threshold + threshold/800 // a little above, as when a call crosses it
+	if unit == Percent && threshold == Whole {
+		value = threshold // what is limited goes no further
+	}
 	details, subject := sampleDetails(m, threshold, value, unit, now)
 	event := Event{
 		ID: 1, Group: uuid.NameSpaceURL, Lead: true, RuleID: 1, Audience: audience, Metric: m, Unit: unit, Subject: subject,
@@ -78,7 +81,9 @@ func sampleDetails(m Metric, threshold, value int64, unit Unit, now time.Time) (
 		d.UsedIn = d.LimitIn + int64(d.Charged)/100
 	case Forecast:
 		d.UsedIn = d.LimitIn * 7 / 10
-		d.RunsOutAt = now.Add(d.PeriodEnd.Sub(now) * 3 / 5)
+		if grows := share(d.LimitIn) - d.UsedIn; unit == Percent && grows > 0 { // until the end
+			d.RunsOutAt = now.Add(time.Duration(float64(d.PeriodEnd.Sub(now)) * min(float64(d.LimitIn-d.UsedIn)/float64(grows), 1)))
+		}
 	case SuddenChange:
 		d.Base, d.Now = 41_300, 41_300*value/Whole
 	case ErrorRate:

@@ -26,6 +26,7 @@ type page struct {
 	filled    int64 // hundredths of a percent of the bar; negative: no bar
 	facts     []fact
 	chart     *chart
+	nextTitle string
 	next      []string
 	listTitle string
 	list      []item
@@ -146,6 +147,10 @@ func (m *Message) one(pg *page, s told) {
 	pg.subject, pg.title, pg.tone, pg.label = s.subject, s.subject, s.tone, m.t("tone."+string(s.tone))
 	pg.figure, pg.caption, pg.filled = s.figure, s.caption, s.filled
 	pg.facts, pg.next, pg.button = s.facts, s.next, s.button
+	pg.nextTitle = m.t("next.title")
+	if s.todo {
+		pg.nextTitle = m.t("next.todo")
+	}
 	if s.lead != "" {
 		pg.lead = append(pg.lead, s.lead)
 	}
@@ -153,7 +158,7 @@ func (m *Message) one(pg *page, s told) {
 		pg.lead = append(pg.lead, m.t("passed", "n", len(s.passed), "thresholds", m.enumerate(s.passed)))
 	}
 	pg.also = link{m.t("confirm"), alertURL(m.PublicURL, m.Customer, s.ID)}
-	if s.TenantID != 0 {
+	if s.TenantID != 0 && !strings.HasPrefix(s.Metric, "key_") { // all keys' tokens say nothing of one
 		pg.chart = newChart(m.Printer, m.Days)
 	}
 }
@@ -219,7 +224,7 @@ func (m *Message) test(pg *page) {
 	pg.tone, pg.label = good, m.t("tone.test")
 	pg.lead = []string{m.t("test.lead")}
 	pg.facts = []fact{{m.t("fact.sent"), pg.when}, {m.t("fact.from"), m.host()}}
-	pg.next = []string{m.t("test.next")}
+	pg.nextTitle, pg.next = m.t("next.todo"), []string{m.t("test.next")}
 	pg.button = link{m.t("button.panel"), m.PublicURL + "/"}
 	pg.why = []string{m.t("test.why")}
 	if m.Customer {
@@ -235,6 +240,9 @@ func (m *Message) footer(pg *page, s told) {
 		who = "why.customer"
 	}
 	limit := quantity(m.Printer, s.Unit, s.Threshold)
+	if s.Metric == "provider_429" {
+		limit = m.t("refusals", "n", s.Threshold)
+	}
 	switch {
 	case m.Customer && s.Tenant == "":
 		pg.why = append(pg.why, m.t("why.reader"))

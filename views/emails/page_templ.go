@@ -999,7 +999,7 @@ func whatNext(pg *page) templ.Component {
 			templ_7745c5c3_Var53 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = heading(pg.say.T("emails.next.title")).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = heading(pg.nextTitle).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

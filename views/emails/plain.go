@@ -27,7 +27,7 @@ func plain(pg *page) string {
 	plainFacts(&b, pg.facts)
 	plainList(&b, pg)
 	if len(pg.next) > 0 {
-		b.WriteString(strings.ToUpper(pg.say.T("emails.next.title")) + "\n")
+		b.WriteString(strings.ToUpper(pg.nextTitle) + "\n")
 		for _, text := range pg.next {
 			b.WriteString("- " + wrapped(text, "  ", lineLength-2) + "\n")
 		}

@@ -257,8 +257,11 @@ func (t *teller) spendCap() story {
 		s.subject = t.to("cap.subject.share", words...)
 		s.next = []string{t.until("next.cap_soon"), t.to("next.cap_raise.soon")}
 	}
-	if t.Cap > 0 {
-		s.lead = t.t("cap.lead", words...)
+	switch {
+	case t.Cap > 0 && over:
+		s.lead = t.t("cap.lead.over", words...)
+	case t.Cap > 0:
+		s.lead = t.t("cap.lead.left", words...)
 	}
 	s.lead = joined(s.lead, t.periodEnds(over))
 	t.moneyFacts(&s, input, output)
@@ -267,7 +270,7 @@ func (t *teller) spendCap() story {
 
 func (t *teller) moneyFacts(s *story, input, output pool) {
 	t.chargeFacts(s)
-	if t.Cap > 0 {
+	if t.Cap > t.Charged {
 		s.fact(t.t("fact.cap_left"), brl(t.Printer, max(t.Cap-t.Charged, 0)))
 	}
 	for _, q := range []pool{input, output} {

@@ -33,6 +33,7 @@ type story struct {
 	caption string // of what
 	filled  int64  // hundredths of a percent of the bar; negative: no bar
 	facts   []fact
+	todo    bool     // next is only what can be done
 	next    []string // what happens from here on, and what can be done
 	button  link
 }

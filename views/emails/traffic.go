@@ -16,7 +16,7 @@ func (t *teller) errorRate() story {
 		s.fact(t.t("fact.failures"), t.Int(t.Failures))
 	}
 	s.next = []string{t.to("error_rate.next")}
-	return s
+	return t.measured(s)
 }
 
 // latency tells how long the slowest calls take.
@@ -31,7 +31,7 @@ func (t *teller) latency() story {
 		s.fact(t.t("fact.calls"), t.Int(t.Calls))
 	}
 	s.next = []string{t.to("latency.next")}
-	return s
+	return t.measured(s)
 }
 
 // sudden tells how the last hour differs from the same hour of past weeks.
@@ -58,15 +58,20 @@ func (t *teller) sudden() story {
 		s.fact(t.t("fact.hour_usual"), tokens(t.Printer, t.Base))
 	}
 	s.next = []string{t.to("sudden.next." + way)}
-	return s
+	return t.measured(s)
 }
 
 // ofTraffic is what the stories about calls have in common.
 func (t *teller) ofTraffic(figure string) story {
-	s := story{tone: warn, figure: figure, filled: -1, button: t.ofCustomer()}
+	s := story{tone: warn, figure: figure, filled: -1, todo: true, button: t.ofCustomer()}
 	if !t.customer && t.TenantID == 0 {
 		s.button = link{t.t("button.operations"), t.base + "/operations"}
 	}
+	return s
+}
+
+// measured adds the last figures of a story about calls.
+func (t *teller) measured(s story) story {
 	s.fact(t.t("fact.plan"), t.Plan)
 	s.fact(t.t("fact.measured"), t.DateTime(t.RaisedAt))
 	return s
@@ -83,7 +88,7 @@ func (t *teller) windowed(key string, args ...any) string {
 // keyUnused tells of a key that nobody uses.
 func (t *teller) keyUnused() story {
 	words := []any{"n", t.Value, "key", t.named(t.Key, "key_unknown")}
-	s := story{tone: info, figure: t.t("days", "n", t.Value), caption: t.t("key_unused.caption"), filled: -1, button: t.ofKey()}
+	s := story{tone: info, figure: t.t("days", "n", t.Value), caption: t.t("key_unused.caption"), filled: -1, todo: true, button: t.ofKey()}
 	s.subject = t.t("key_unused.subject", words...)
 	s.lead = t.t("key_unused.lead", words...)
 	s.fact(t.t("fact.key"), t.Key)
@@ -97,7 +102,7 @@ func (t *teller) keyUnused() story {
 // keyAddress tells of a key that is used from somewhere new.
 func (t *teller) keyAddress() story {
 	words := []any{"key", t.named(t.Key, "key_unknown"), "address", t.named(t.Address, "address_unknown")}
-	s := story{tone: warn, figure: t.named(t.Address, "address_unknown"), caption: t.t("key_address.caption"), filled: -1, button: t.ofKey()}
+	s := story{tone: warn, figure: t.named(t.Address, "address_unknown"), caption: t.t("key_address.caption"), filled: -1, todo: true, button: t.ofKey()}
 	s.subject = t.t("key_address.subject", words...)
 	s.lead = t.t("key_address.lead", words...)
 	s.fact(t.t("fact.key"), t.Key)
