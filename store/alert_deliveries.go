@@ -183,7 +183,7 @@ func (s *Store) ResendDelivery(ctx context.Context, id int64) error {
 			return known(err, deliveryMissing)
 		}
 		if row.State != alert.Dead {
-			return fault.New(fault.Conflict, "alerts.error.not_dead")
+			return fault.New(fault.Conflict, "alert_events.error.not_dead")
 		}
 		const revive = `UPDATE deliveries SET state = 'pending', job_id = NULL, due_at = $2, finished_at = NULL, sending_until = NULL WHERE id = $1`
 		if _, err := t.ExecContext(ctx, revive, id, t.now); err != nil {

@@ -94,6 +94,7 @@ type Begun struct {
 // and in however many ways; only what is snoozed comes apart from it, and later. What is held for the same reader until the same
 // moment shares a batch, and so one message. It goes as early as its first event may, since then the reader is disturbed anyway.
 func Decide(s Situation) Planned {
+	s.Events = slices.SortedFunc(slices.Values(s.Events), func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
 	readers := map[string]*reader{}
 	for i := range s.Events {
 		e := &s.Events[i]
