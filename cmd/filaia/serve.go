@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/fila-ia/filaia/handlers/v1"
 	"github.com/fila-ia/filaia/internal/config"
+	"github.com/fila-ia/filaia/internal/jobs"
 	"github.com/fila-ia/filaia/internal/usage"
 	"github.com/fila-ia/filaia/store"
 )
@@ -75,18 +76,27 @@ func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) error
 	if err := prepare(ctx, db.Store); err != nil {
 		return err
 	}
+	name, err := replicaName(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	messenger, err := newMessenger(cfg, db.Store, name, log)
+	if err != nil {
+		return err
+	}
 	log.Info("worker started")
 	workers, ctx := errgroup.WithContext(ctx)
-	lookAfter(ctx, workers, cfg, db.Store, func(usage.Audit) {}, log)
+	lookAfter(ctx, workers, cfg, db.Store, messenger, func(usage.Audit) {}, log)
 	return workers.Wait()
 }
 
-// lookAfter has the database and the other replicas looked after; audited hears of the newest audit.
-func lookAfter(ctx context.Context, workers *errgroup.Group, cfg config.Config, s *store.Store, audited func(usage.Audit), log *slog.Logger) {
+// lookAfter has the database and the other replicas looked after, and people told of alerts; audited hears of the newest audit.
+func lookAfter(ctx context.Context, workers *errgroup.Group, cfg config.Config, s *store.Store, messenger *jobs.Runner, audited func(usage.Audit), log *slog.Logger) {
+	workers.Go(func() error { return messenger.Run(ctx) })
 	workers.Go(func() error { return (&upkeep{s, cfg.LeaseGrace, audited, log}).Run(ctx) })
 	workers.Go(func() error { return s.Reaper(cfg.LeaseGrace, log, time.Now).Run(ctx) })
 	workers.Go(func() error {
-		return newWatch(log, chore{"look at periods", s.RaiseDue}, chore{"watch", s.Watcher(cfg.TimeZone, time.Now).Watch}).Run(ctx)
+		return newLookout(log, chore{"look at periods", s.RaiseDue}, chore{"watch", s.Watcher(cfg.TimeZone, time.Now).Watch}).Run(ctx)
 	})
 }
 
@@ -112,6 +122,10 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	}
 	defer core.close(log)
 	site := newSite(cfg, db, core, log)
+	messenger, err := newMessenger(cfg, db.Store, core.replica, log)
+	if err != nil {
+		return err
+	}
 	if err := announce(ctx, w, cfg, db); err != nil {
 		return err
 	}
@@ -129,13 +143,13 @@ func serveAPI(ctx context.Context, w world, cfg config.Config, log *slog.Logger,
 	workers.Go(func() error { return core.addresses.Run(working) })
 	workers.Go(func() error { return core.throttles.Run(working) })
 	workers.Go(func() error { return core.breakers.Run(working) })
-	workers.Go(func() error { return listenChanges(working, db, core, site, log) })
+	workers.Go(func() error { return listenChanges(working, db, core, site, messenger.Wake, log) })
 	workers.Go(func() error { return site.panel.Run(working) })
 	if db.local != nil {
 		workers.Go(func() error { return db.local.Run(working) })
 	}
 	if withUpkeep {
-		lookAfter(working, workers, cfg, db.Store, core.audited, log)
+		lookAfter(working, workers, cfg, db.Store, messenger, core.audited, log)
 	}
 	served := make(chan error, 1)
 	clients := cutStalled(v1.Linger(listener), stallTime)

@@ -95,8 +95,8 @@ func (s *site) stop(c *core, log *slog.Logger) {
 	}
 }
 
-// listenChanges keeps what is in memory as fresh as the database.
-func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slog.Logger) error {
+// listenChanges keeps what is in memory as fresh as the database. raised hears of alerts.
+func listenChanges(ctx context.Context, db *database, c *core, s *site, raised func(), log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	reloading := sync.WaitGroup{}
 	reloading.Go(func() { reloadModels(ctx, c.stale, c.reload, log) })
@@ -107,6 +107,7 @@ func listenChanges(ctx context.Context, db *database, c *core, s *site, log *slo
 		Models:   c.outdated,
 		Usage:    s.panel.Notify,
 		Recalled: c.handBack(ctx),
+		Alerts:   raised,
 		Inbox:    s.panel.NotifyInbox,
 	}, log)
 }
