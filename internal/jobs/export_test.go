@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -33,3 +34,6 @@ func RetryPolicy(now func() time.Time) river.ClientRetryPolicy { return retryPol
 func (r *Runner) Enqueue(ctx context.Context, tx *sql.Tx, work []alert.Work) ([]int64, error) {
 	return r.enqueue(ctx, tx, work)
 }
+
+// Quiet is how River's log is passed on.
+func Quiet(log *slog.Logger) *slog.Logger { return quiet(log) }

@@ -33,6 +33,8 @@ type stage struct {
 	clock  func() time.Time
 	post   *post
 	wrap   func(jobs.Store) jobs.Store // nil: as it is
+
+	renderer jobs.Renderer
 }
 
 var (
@@ -43,7 +45,7 @@ var (
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, db: storetest.Open(t), clock: time.Now, post: &post{}}
+	s := &stage{t: t, db: storetest.Open(t), clock: time.Now, post: &post{}, renderer: plain{}}
 	s.db.SetMaxIdleConns(8)
 	s.Store = store.New(s.db.DB, func() time.Time { return s.clock() })
 	s.get(&s.tenant, `INSERT INTO tenants (name, email) VALUES ('Padaria', 'contato@padaria.com') RETURNING id`)
@@ -96,7 +98,10 @@ func (s *stage) run(replica string, waits ...time.Duration) (r *jobs.Runner, sto
 		kept = s.wrap(kept)
 	}
 	r, err := jobs.NewQuick(jobs.Options{
-		DB: s.Jobs(), Store: kept, Renderer: plain{}, Mail: s.post, Channels: s.post, Replica: replica, PublicURL: "https://filaia.example", Zone: time.UTC,
+		DB: s.Jobs(), Store: kept, Renderer: s.renderer, Mail: s.post, Channels: s.post, Replica: replica, PublicURL: "https://filaia.example", Zone: time.UTC,
+		Unsubscribe: func(_ int64, address string, metric alert.Metric) string {
+			return "https://filaia.example/unsubscribe/" + address + "/" + string(metric)
+		},
 		Log: silent, Now: func() time.Time { return s.clock() },
 	}, waits...)
 	if err != nil {
