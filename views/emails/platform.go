@@ -34,7 +34,7 @@ func (t *teller) providerCost() story {
 	if t.Calls > 0 {
 		s.fact(t.t("fact.calls_today"), t.Int(t.Calls))
 	}
-	s.fact(t.t("fact.measured"), t.DateTime(t.RaisedAt))
+	t.at(&s, "fact.measured", t.RaisedAt)
 	s.next = []string{t.t("provider_cost.next"), t.t("provider_cost.do")}
 	return s
 }
@@ -59,7 +59,7 @@ func (t *teller) provider429() story {
 	if t.Calls > 0 {
 		s.fact(t.t("fact.calls"), t.Int(t.Calls))
 	}
-	s.fact(t.t("fact.measured"), t.DateTime(t.RaisedAt))
+	t.at(&s, "fact.measured", t.RaisedAt)
 	s.next = []string{t.t("provider_429.next"), t.t("provider_429.do")}
 	return s
 }
@@ -117,9 +117,7 @@ func (t *teller) sinceFact(s *story, label string) {
 	if since.IsZero() && !t.RaisedAt.IsZero() {
 		since = t.RaisedAt.Add(-time.Duration(t.Value) * time.Second)
 	}
-	if !since.IsZero() {
-		s.fact(t.t(label), t.DateTime(since))
-	}
+	t.at(s, label, since)
 }
 
 func (t *teller) ofProvider() link {

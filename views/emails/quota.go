@@ -57,6 +57,7 @@ func (t *teller) quota() story {
 	}
 	s.subject = t.quotaSubject(over, words)
 	switch {
+	case q.limit == 0 && q.used == 0:
 	case q.limit == 0:
 		s.lead = t.t("quota.lead.used", words...)
 	case over:
@@ -210,9 +211,7 @@ func (t *teller) forecast() story {
 			s.lead = joined(s.lead, t.t("forecast.lead.early", "n", days))
 		}
 	}
-	if !t.RunsOutAt.IsZero() {
-		s.fact(t.t("fact.runs_out"), t.DateTime(t.RunsOutAt))
-	}
+	t.at(&s, "fact.runs_out", t.RunsOutAt)
 	t.quotaFacts(&s, q, other)
 	t.aboveThePlan(&s, false)
 	return s

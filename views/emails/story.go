@@ -3,6 +3,7 @@ package emails
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -112,8 +113,12 @@ func (s *story) fact(label, value string) {
 	}
 }
 
-// itself is the page of the alert.
-func (t *teller) itself() string { return alertURL(t.base, t.customer, t.ID) }
+// at adds when something was, where that is known.
+func (t *teller) at(s *story, label string, when time.Time) {
+	if !when.IsZero() {
+		s.fact(t.t(label), t.DateTime(when))
+	}
+}
 
 // ofCustomer is the page with the customer's use and plan, or where all customers are seen.
 func (t *teller) ofCustomer() link {

@@ -52,8 +52,8 @@ func (t *teller) sudden() story {
 	}
 	s.subject = t.to("sudden.subject."+way, words...)
 	s.caption = t.t("sudden.caption")
-	s.lead = t.t("sudden.lead."+way, words...)
 	if t.Base > 0 {
+		s.lead = t.t("sudden.lead."+way, words...)
 		s.fact(t.t("fact.hour_now"), tokens(t.Printer, t.Now))
 		s.fact(t.t("fact.hour_usual"), tokens(t.Printer, t.Base))
 	}
@@ -73,7 +73,7 @@ func (t *teller) ofTraffic(figure string) story {
 // measured adds the last figures of a story about calls.
 func (t *teller) measured(s story) story {
 	s.fact(t.t("fact.plan"), t.Plan)
-	s.fact(t.t("fact.measured"), t.DateTime(t.RaisedAt))
+	t.at(&s, "fact.measured", t.RaisedAt)
 	return s
 }
 
@@ -92,9 +92,7 @@ func (t *teller) keyUnused() story {
 	s.subject = t.t("key_unused.subject", words...)
 	s.lead = t.t("key_unused.lead", words...)
 	s.fact(t.t("fact.key"), t.Key)
-	if !t.Since.IsZero() {
-		s.fact(t.t("fact.last_use"), t.DateTime(t.Since))
-	}
+	t.at(&s, "fact.last_use", t.Since)
 	s.next = []string{t.t("key_unused.next"), t.to("key_unused.do")}
 	return s
 }
@@ -107,7 +105,7 @@ func (t *teller) keyAddress() story {
 	s.lead = t.t("key_address.lead", words...)
 	s.fact(t.t("fact.key"), t.Key)
 	s.fact(t.t("fact.address"), t.Address)
-	s.fact(t.t("fact.seen"), t.DateTime(t.RaisedAt))
+	t.at(&s, "fact.seen", t.RaisedAt)
 	s.next = []string{t.t("key_address.fine"), t.to("key_address.do")}
 	return s
 }

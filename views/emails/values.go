@@ -14,8 +14,8 @@ const whole = 10_000
 // percent writes hundredths of a percent with at most one decimal, cut and never rounded up: what is not reached does not read as
 // reached.
 func percent(p i18n.Printer, hundredths int64) string {
-	if hundredths < 10 {
-		return p.Percent(float64(hundredths) / whole)
+	if hundredths > 0 && hundredths < 10 {
+		return p.Percent(1e-9) // reads as less than a tenth
 	}
 	return p.Percent(float64(hundredths/10) / 1000)
 }
