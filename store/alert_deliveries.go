@@ -50,11 +50,13 @@ func (r deliveryRow) delivery() alert.Delivery {
 	}
 }
 
-// Of a reader who was disabled since a message was made the account is gone, and what it may know with it.
+// A message is not wanted any more when its reader was disabled since it was made, or has asked since for no more of all that it tells.
 const deliveryColumns = `d.id, d.message_id, d.batch, d.kind, d.audience, coalesce(d.tenant_id, 0) AS tenant_id, d.channel, coalesce(d.channel_id, 0) AS channel_id,
 	d.recipient, d.name, d.language, d.event_ids, d.state, d.attempts, d.due_at, d.created_at, d.finished_at,
 	coalesce(extract(epoch FROM d.sending_until - clock_timestamp()), 0) AS held,
-	EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at) AS unwanted`
+	EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at)
+	OR d.channel = 'email' AND d.audience = 'customer' AND NOT EXISTS (SELECT FROM alert_events e WHERE e.id = ANY (d.event_ids) AND NOT EXISTS (
+		SELECT FROM alert_unsubscribes o WHERE o.tenant_id = d.tenant_id AND lower(o.address) = d.recipient AND o.metric IN ('', e.metric))) AS unwanted`
 
 // BeginDelivery claims a message for lease, by the clock of the database. state is the message's afterwards: nothing is to be sent
 // unless it is alert.Pending and wait is zero; else another sends it for that long. From the first time on nothing is added to it.

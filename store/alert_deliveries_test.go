@@ -342,6 +342,23 @@ func TestWhoWasDisabledMeanwhileIsNotTold(t *testing.T) {
 	}
 }
 
+func TestWhoWantsNoMoreMeanwhileIsNotTold(t *testing.T) {
+	d := openDelivering(t)
+	d.raise(alert.InputQuota, 5000)
+	d.raise(alert.OutputQuota, 5000)
+	d.dispatch(held(time.Now()))
+	id := d.work[0].DeliveryID
+	d.exec(`INSERT INTO alert_unsubscribes (tenant_id, address, metric) VALUES ($1, 'Ana@x.com', 'input_quota')`, d.tenant)
+	if _, state, _ := d.begin(id); state != alert.Pending {
+		t.Errorf("state %s, though there is something left to tell", state)
+	}
+	d.exec(`UPDATE deliveries SET sending_until = NULL`)
+	d.exec(`UPDATE alert_unsubscribes SET metric = ''`)
+	if _, state, _ := d.begin(id); state != alert.Cancelled {
+		t.Errorf("state %s", state)
+	}
+}
+
 func TestTheChartShowsTheCustomersDays(t *testing.T) {
 	d := openDelivering(t)
 	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC) // still the 21st in Manaus
