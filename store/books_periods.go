@@ -14,9 +14,10 @@ import (
 // periodBooks is a period with its bucket and with what other tables say of it.
 type periodBooks struct {
 	subject
-	HasBucket bool `db:"has_bucket"`
-	Hard      bool `db:"hard"`
-	Partial   bool `db:"partial"` // some of its single calls were put aside
+	HasBucket bool  `db:"has_bucket"`
+	Hard      bool  `db:"hard"`
+	Partial   bool  `db:"partial"` // some of its single calls were put aside
+	Extra     int64 // tokens of both kinds together that a spend cap allows above the limits
 	In, Out   sideBooks
 }
 
@@ -40,6 +41,7 @@ func (a *auditor) comparePeriods(ctx context.Context, t *sqlx.Tx) error {
 		o AS (SELECT period_id, sum(tokens_in)::bigint AS input, sum(tokens_out)::bigint AS output FROM quota_overruns
 			WHERE period_id IN (SELECT id FROM scope) GROUP BY 1)
 		SELECT s.tenant_id, t.name, s.id, s.starts_at, s.ends_at, b.period_id IS NOT NULL, coalesce(b.hard, false), coalesce(h.partial, false),
+			coalesce(greatest(b.extra_tokens, b.extra_taken), 0),
 			coalesce(b.limit_in, 0), coalesce(b.used_in, 0), coalesce(b.leased_in, 0), coalesce(b.overrun_in, 0),
 			coalesce(h.input, 0), coalesce(l.input, 0), coalesce(o.input, 0),
 			coalesce(b.limit_out, 0), coalesce(b.used_out, 0), coalesce(b.leased_out, 0), coalesce(b.overrun_out, 0),
@@ -54,7 +56,7 @@ func (a *auditor) comparePeriods(ctx context.Context, t *sqlx.Tx) error {
 	defer rows.Close()
 	for rows.Next() {
 		p := periodBooks{In: sideBooks{name: "input_tokens", figure: inputFigure}, Out: sideBooks{name: "output_tokens", figure: outputFigure}}
-		into := []any{&p.TenantID, &p.Tenant, &p.PeriodID, &p.Start, &p.End, &p.HasBucket, &p.Hard, &p.Partial}
+		into := []any{&p.TenantID, &p.Tenant, &p.PeriodID, &p.Start, &p.End, &p.HasBucket, &p.Hard, &p.Partial, &p.Extra}
 		for _, s := range []*sideBooks{&p.In, &p.Out} {
 			into = append(into, &s.Limit, &s.Used, &s.Leased, &s.Overrun, &s.Hours, &s.Leases, &s.Noted)
 		}
@@ -90,6 +92,7 @@ func (a *auditor) comparePeriod(p periodBooks) {
 	if p.Hard {
 		a.Compared(usage.CheckLimits, 1)
 	}
+	extra := p.Extra
 	for _, s := range []sideBooks{p.In, p.Out} {
 		if !p.Partial {
 			equal(usage.CheckEventsUsed, s.name, s.Hours+a.moved[p.PeriodID][s.figure], s.Used)
@@ -97,8 +100,11 @@ func (a *auditor) comparePeriod(p periodBooks) {
 		equal(usage.CheckHoursUsed, s.name, s.Hours, s.Used)
 		equal(usage.CheckLeases, s.name, s.Leases, s.Leased)
 		equal(usage.CheckOverruns, s.name, s.Noted, s.Overrun)
-		if taken := s.Used - s.Overrun + s.Leased; p.Hard && taken > s.Limit {
-			differ(usage.CheckLimits, s.name, s.Limit, taken)
+		taken := s.Used - s.Overrun + s.Leased
+		allowed := s.Limit + min(extra, max(taken-s.Limit, 0)) // what input takes above its limit, output cannot
+		extra -= allowed - s.Limit
+		if p.Hard && taken > allowed {
+			differ(usage.CheckLimits, s.name, allowed, taken)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func (s *soak) readBooks(ctx context.Context) (b *books, err error) {
 		e.took = time.Duration(ms) * time.Millisecond
 		return err
 	})
-	read("buckets", `SELECT period_id, tenant_id, hard, limit_in, limit_out, used_in, used_out, leased_in, leased_out, overrun_in, overrun_out
+	read("buckets", `SELECT period_id, tenant_id, hard AND extra_tokens = 0, limit_in, limit_out, used_in, used_out, leased_in, leased_out, overrun_in, overrun_out
 		FROM quota_buckets ORDER BY period_id`, func(rows *sql.Rows) error {
 		var one bucket
 		err := rows.Scan(&one.period, &one.tenant, &one.hard, &one.limit.In, &one.limit.Out, &one.used.In, &one.used.Out,

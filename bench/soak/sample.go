@@ -36,12 +36,12 @@ type point struct {
 
 func newSampler(s *soak) *sampler { return &sampler{s: s, memories: make([][]point, len(s.replicas))} }
 
-// limitsSQL reads every hard bucket and its leases in one snapshot.
+// limitsSQL reads every hard bucket that no spend cap lets pass its limits and its leases in one snapshot.
 const limitsSQL = `SELECT b.period_id, b.tenant_id, b.limit_in, b.used_in, b.overrun_in, b.leased_in, b.limit_out, b.used_out, b.overrun_out, b.leased_out,
 	coalesce(l.leased_in, 0), coalesce(l.leased_out, 0)
 	FROM quota_buckets b LEFT JOIN (SELECT period_id, sum(leased_in)::bigint AS leased_in, sum(leased_out)::bigint AS leased_out
 		FROM quota_leases GROUP BY period_id) l USING (period_id)
-	WHERE b.hard`
+	WHERE b.hard AND b.extra_tokens = 0`
 
 // buckets looks every 50 ms; while PostgreSQL is away it looks in vain.
 func (m *sampler) buckets(ctx context.Context) {

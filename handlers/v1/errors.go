@@ -209,6 +209,12 @@ func quotaRefused(p *problem, r *gateway.Refusal) {
 		return
 	}
 	p.kind, p.code, p.final = "insufficient_quota", "insufficient_quota", true
+	if c := r.Cap; c != nil {
+		p.message = fmt.Sprintf("You reached your account's spend cap: R$ %s may be charged above your plan's included tokens in this period, R$ %s of it is left, "+
+			"and this call could be charged up to R$ %s. The period ends at %s. An administrator of your account can raise the cap in the portal, or your provider can.",
+			c.Amount.Plain(), c.Left.Plain(), c.Asked.Plain(), r.Resets.UTC().Format(time.RFC3339))
+		return
+	}
 	p.message = fmt.Sprintf("You exceeded your plan's included tokens: this call needs up to %d input and %d output tokens, "+
 		"and %d input and %d output tokens remain until %s.",
 		q.Asked.In, q.Asked.Out, q.Remaining.In, q.Remaining.Out, r.Resets.UTC().Format(time.RFC3339))

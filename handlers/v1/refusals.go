@@ -87,6 +87,11 @@ func rateRow(row *tenancy.Refusal, r *ratelimit.Refused) {
 func quotaRow(row *tenancy.Refusal, r *gateway.Refusal, caller *tenancy.Caller) {
 	q := r.Quota
 	row.Scope, row.ResetsAt = "plan", r.Resets
+	if c := r.Cap; c != nil {
+		row.Scope, row.Limit = "tenant", tenancy.LimitSpendCap
+		row.LimitValue, row.Asked, row.Remaining = int64(c.Amount), int64(c.Asked), int64(c.Left)
+		return
+	}
 	row.Limit, row.LimitValue, row.Asked, row.Remaining = "output_tokens", caller.Terms.OutputTokens, q.Asked.Out, q.Remaining.Out
 	if q.Asked.In > q.Remaining.In && q.Asked.Out <= q.Remaining.Out {
 		row.Limit, row.LimitValue, row.Asked, row.Remaining = "input_tokens", caller.Terms.InputTokens, q.Asked.In, q.Remaining.In

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/ratelimit"
 	"github.com/fila-ia/filaia/internal/tenancy"
@@ -233,8 +234,20 @@ func quotaRefusal(err error, caller *tenancy.Caller) error {
 		if refusal.Quota.Busy {
 			refusal.Reason = QuotaBusy
 		}
+		refusal.Cap = capOf(refusal.Quota, caller)
 	}
 	return refusal
+}
+
+// capOf says what the caller's cap leaves for a call that does not fit; nil: it has none.
+func capOf(q *quota.Exhausted, caller *tenancy.Caller) *SpendCap {
+	if caller.SpendCap == nil {
+		return nil
+	}
+	price := caller.Terms.OveragePrice
+	above := max(q.Asked.In-q.Remaining.In, 0) + max(q.Asked.Out-q.Remaining.Out, 0)
+	return &SpendCap{Amount: *caller.SpendCap, Left: min(money.Micros(q.Extra)*price, *caller.SpendCap),
+		Asked: money.Cost(money.Term{Tokens: min(above, usage.MostTokens), PerMillion: price * money.Unit})}
 }
 
 // Outcome is how a call ended.

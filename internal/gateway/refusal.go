@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/quota"
 	"github.com/fila-ia/filaia/internal/ratelimit"
 	"github.com/fila-ia/filaia/internal/tenancy"
@@ -38,11 +39,17 @@ type Refusal struct {
 	Rate    *ratelimit.Refused // with RateLimited
 	Quota   *quota.Exhausted   // with QuotaExhausted and QuotaBusy
 	Resets  time.Time          // with QuotaExhausted: when the period ends
+	Cap     *SpendCap          // with QuotaExhausted and QuotaBusy, where the included tokens are used up and the cap is the limit
 	// RetryAfter is when trying again makes sense, with ProviderAway and ProviderBusy; 0: not known.
 	RetryAfter time.Duration
 	Cause      error
 	// Caller is whose key does not work any more, with ExpiredKey and TenantInactive.
 	Caller *tenancy.Caller
+}
+
+// SpendCap is a cap that leaves too little for a call.
+type SpendCap struct {
+	Amount, Left, Asked money.Micros // BRL: of the period, not charged yet of it, that the call could be charged at most
 }
 
 // Error describes the refusal for the log.

@@ -6,6 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
+// LimitSpendCap is the limit of a refusal because of the customer's cap on what is charged.
+const LimitSpendCap = "spend_cap"
+
 // Refusal is why one call was refused: which limit stood in the way, its value, what was asked, when it resets.
 type Refusal struct {
 	ID         uuid.UUID // of the request
@@ -19,8 +22,8 @@ type Refusal struct {
 	HTTPStatus int
 	Reason     string // the gateway's: rate_limited, quota_exhausted, provider_away, …
 	Scope      string // key, tenant or plan, where a limit stood in the way
-	Limit      string // requests_per_minute, tokens_per_minute, parallel_calls, input_tokens, output_tokens
-	LimitValue int64
+	Limit      string // requests_per_minute, tokens_per_minute, parallel_calls, input_tokens, output_tokens, spend_cap
+	LimitValue int64  // of spend_cap, and what was asked and remained of it: BRL micros
 	Asked      int64
 	Remaining  int64
 	ResetsAt   time.Time // zero: it does not by itself
