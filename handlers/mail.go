@@ -2,11 +2,15 @@ package handlers
 
 import (
 	"context"
+	"net"
+	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/views/mail"
 )
 
 // MailStore keeps how e-mail is sent.
@@ -52,8 +56,24 @@ type Notices interface {
 	Render(ctx context.Context, n alert.Notice) (alert.Text, error)
 }
 
-// mail serves the set-up of e-mail, to owners, and the outbox.
-func (p *Panel) mail(r fiber.Router) {}
+// mail serves the set-up of e-mail, to owners, and the outbox, to the team.
+func (p *Panel) mail(r fiber.Router) {
+	outbox := r.Group(mail.Path + "/outbox")
+	outbox.Get("/", p.listLetters)
+	outbox.Get("/:file", p.showLetter)
+	outbox.Get("/:file/html", p.letterHTML)
+	outbox.Get("/:file/file", p.letterFile)
+
+	r = r.Group(mail.Path, p.needOwner)
+	r.Get("/", p.showMail)
+	r.Post("/check", p.checkMail)
+	r.Post("/test", p.testMail)
+	r.Post("/none", p.stopMail)
+	r.Get("/setup/:way", p.editMail)
+	r.Post("/setup/:way", p.updateMail)
+	r.Get("/google/connect", p.connectGoogle)
+	r.Get("/google/callback", p.googleCalls)
+}
 
 // mailReady tells whether e-mail leaves the machine; a page that cannot know does not say that it does not.
 func (p *Panel) mailReady(ctx context.Context) bool {
@@ -70,4 +90,69 @@ func (p *Panel) mailer() (Mailer, error) {
 		return nil, fault.New(fault.Unavailable, "mail.error.away")
 	}
 	return p.Mailer, nil
+}
+
+func (p *Panel) showMail(c *fiber.Ctx) error { return p.mailPage(c, mail.Result{}) }
+
+// mailPage tells how e-mail leaves now, and how what was just asked for ended.
+func (p *Panel) mailPage(c *fiber.Ctx, result mail.Result) error {
+	mailer, err := p.mailer()
+	if err != nil {
+		return err
+	}
+	now, environment, err := mailer.InForce(c.UserContext())
+	if err != nil {
+		return err
+	}
+	v := at(c)
+	m := mail.IndexModel{
+		Frame: p.frame(c, v.Say.T("mail.title"), "mail"), State: mail.None, Way: string(now.Way), Environment: environment, To: v.User.Email, Result: result,
+	}
+	for _, way := range alert.MailWays() {
+		m.Ways = append(m.Ways, string(way))
+	}
+	switch {
+	case now.Ready():
+		m.State = mail.Ready
+	case now.Sends():
+		m.State = mail.Unfinished
+	}
+	if !environment {
+		_, err := now.Open(p.Credentials)
+		m.Sealed = err != nil
+	}
+	m.Facts = mailFacts(v.Say, now, environment)
+	return p.render(c, mail.IndexPage(m), mail.Outcome(v.Say, result))
+}
+
+// mailFacts are how e-mail is sent; of what is secret nothing but a hint.
+func mailFacts(say i18n.Printer, m alert.Mail, environment bool) []mail.Fact {
+	facts := []mail.Fact{
+		{Key: "mail.fact.way", Text: say.T("mail.way." + string(m.Way))},
+		{Key: "mail.fact.server", Text: net.JoinHostPort(m.Host, strconv.Itoa(m.Port))},
+		{Key: "mail.fact.security", Text: say.T("mail.security." + string(m.Security))},
+	}
+	user := m.User
+	if user == "" {
+		user = say.T("mail.no_sign_in")
+	}
+	facts = append(facts, mail.Fact{Key: "mail.fact.user", Text: user})
+	switch {
+	case environment:
+	case m.Way == alert.MailGoogleOAuth && m.Connected:
+		facts = append(facts, mail.Fact{Key: "mail.fact.account", Text: say.T("mail.account.connected")})
+	case m.Way == alert.MailGoogleOAuth:
+		facts = append(facts, mail.Fact{Key: "mail.fact.account", Text: say.T("mail.account.missing")})
+	case m.PasswordHint != "":
+		facts = append(facts, mail.Fact{Key: "mail.fact.password", Text: say.T("mail.kept", "hint", m.PasswordHint)})
+	}
+	from := m.From
+	if m.Name != "" {
+		from = m.Name + " <" + m.From + ">"
+	}
+	facts = append(facts, mail.Fact{Key: "mail.fact.from", Text: from})
+	if m.ReplyTo != "" {
+		facts = append(facts, mail.Fact{Key: "mail.fact.reply_to", Text: m.ReplyTo})
+	}
+	return facts
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fila-ia/filaia/internal/alert"
@@ -79,7 +80,7 @@ func (c *conversation) tlsTrouble(r route, err error) error {
 	case timeout(err):
 		key = "mail.problem.tls_timeout"
 	}
-	return c.trouble(stepTLS, key, err, "host", r.Host, "port", r.Port)
+	return c.trouble(stepTLS, key, err, "host", r.Host, "port", strconv.Itoa(r.Port))
 }
 
 // signInKey says in which words a refused sign-in is told.
