@@ -183,7 +183,7 @@ func (i *install) serveHere(limit time.Duration) *database {
 	workers, working := errgroup.WithContext(working)
 	workers.Go(func() error { return core.ledger.Run(working) })
 	workers.Go(func() error { return core.quota.Run(working) })
-	workers.Go(func() error { return listenChanges(working, db, core, site, log) })
+	workers.Go(func() error { return listenChanges(working, db, core, site, func() {}, log) })
 	workers.Go(func() error { return site.app.Listener(cutStalled(v1.Linger(smallBuffers{listener}), limit)) })
 	i.t.Cleanup(func() {
 		site.stop(core, log)

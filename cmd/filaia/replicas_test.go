@@ -239,11 +239,16 @@ func (c *crowd) more(n int64) {
 // done waits until everybody was told that the quota is used up.
 func (c *crowd) done() {
 	c.f.t.Helper()
+	c.doneWithin(90 * time.Second)
+}
+
+func (c *crowd) doneWithin(limit time.Duration) {
+	c.f.t.Helper()
 	ended := make(chan struct{})
 	go func() { c.callers.Wait(); close(ended) }()
 	select {
 	case <-ended:
-	case <-time.After(90 * time.Second):
+	case <-time.After(limit):
 		c.f.t.Fatalf("the quota is never used up: %d answered, %d broken, %d to be tried again, %d while the database is away", c.n(served), c.n(broken), c.n(tryAgain), c.n(away))
 	}
 }

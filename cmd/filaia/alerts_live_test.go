@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"mime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/fila-ia/filaia/internal/mail/mailtest"
+	"github.com/fila-ia/filaia/internal/openaitest"
+	"github.com/fila-ia/filaia/internal/tenancy"
+)
+
+// onlyInputQuota leaves the team's rule about input tokens, and makes the one owner that it tells.
+func (f *fleet) onlyInputQuota() (owner string) {
+	f.t.Helper()
+	owner = "dona@empresa.com.br"
+	hash, err := tenancy.NewPasswords().Hash(f.ctx, "uma senha bem comprida")
+	f.must(err)
+	_, err = f.books.CreateUser(f.ctx, tenancy.UserDraft{Email: owner, Name: "Dona Ana", Role: tenancy.Owner}, hash)
+	f.must(err)
+	_, err = f.books.DB().Exec(`UPDATE alert_rules SET enabled = false WHERE audience <> 'operator' OR metric <> 'input_quota'`)
+	f.must(err)
+	return owner
+}
+
+// told gives the thresholds that were raised for a tenant, in percent and in their order.
+func (f *fleet) told(tenant int64) (percents []int64) {
+	f.t.Helper()
+	f.must(f.books.DB().QueryRow(`SELECT array_agg(threshold / 100 ORDER BY id) FROM alert_events WHERE tenant_id = $1`, tenant).Scan((*pq.Int64Array)(&percents)))
+	return percents
+}
+
+// TestFourThresholdsOnThreeReplicasAreFourAlertsAndFourMessages uses a quota of 10,000 calls up to the token, by many callers at once, with a
+// replica killed in the middle.
+func TestFourThresholdsOnThreeReplicasAreFourAlertsAndFourMessages(t *testing.T) {
+	t.Parallel()
+	server := mailtest.Start(t)
+	p := provider(t, openaitest.Options{Latency: 10 * time.Millisecond})
+	f := newFleet(t, 3, p.URL(), "FILAIA_SMTP_URL="+server.URL())
+	owner := f.onlyInputQuota()
+	in, out := f.cost()
+	const calls = 10_000
+	tenant, key := f.tenantOn("avisos", blocking(calls*in, 10*calls*out))
+	c := f.gather(key, 96, 0, 1, 2)
+	eventually(t, "half of it is used", func() bool { return c.n(served) > calls*6/10 || t.Failed() })
+	f.replicas[1].kill()
+	c.more(500) // by the others
+	f.restart(1)
+	c.doneWithin(5 * time.Minute)
+	eventually(t, "the last alert is raised", func() bool { return len(f.told(tenant)) >= 4 || t.Failed() })
+	messages := server.Await(t, 4, time.Minute)
+	for _, s := range f.replicas {
+		s.stop() // what else there was to be sent is sent
+	}
+	if told := f.told(tenant); fmt.Sprint(told) != "[50 80 90 100]" {
+		t.Errorf("raised: %v", told)
+	}
+	messages = server.Messages()
+	ids := map[string]bool{}
+	for i, m := range messages {
+		ids[m.MessageID] = true
+		if len(m.To) != 1 || m.To[0] != owner {
+			t.Errorf("message to %v", m.To)
+		}
+		subject, err := new(mime.WordDecoder).DecodeHeader(m.Header("Subject"))
+		if want := []string{"50", "80", "90", "100"}[i%4]; err != nil || !strings.Contains(subject, want) {
+			t.Errorf("message %d is about %q, not %s %%; %v", i, subject, want, err)
+		}
+	}
+	if len(messages) != 4 || len(ids) != 4 {
+		t.Errorf("%d messages, %d of them different", len(messages), len(ids))
+	}
+	f.agree()
+	f.printAlerts(tenant)
+	t.Logf("%d calls answered, %d broke off, %d were told to try again", c.n(served), c.n(broken), c.n(tryAgain))
+}
+
+// printAlerts shows what was raised, and how it was delivered.
+func (f *fleet) printAlerts(tenant int64) {
+	f.t.Helper()
+	rows, err := f.books.DB().Query(`SELECT e.threshold / 100, e.value / 100.0, e.raised_at, d.recipient, a.outcome, a.answer,
+			extract(epoch FROM a.at + a.took_ms * interval '1 millisecond' - e.raised_at)
+		FROM alert_events e JOIN deliveries d ON e.id = ANY (d.event_ids) JOIN delivery_attempts a ON a.delivery_id = d.id
+		WHERE e.tenant_id = $1 ORDER BY e.id, a.id`, tenant)
+	f.must(err)
+	defer rows.Close()
+	for rows.Next() {
+		var threshold int64
+		var value, seconds float64
+		var at time.Time
+		var recipient, outcome, answer string
+		f.must(rows.Scan(&threshold, &value, &at, &recipient, &outcome, &answer, &seconds))
+		f.t.Logf("%3d %% raised at %s with %.2f %%; to %s: %s after %.2f s (%s)", threshold, at.Format("15:04:05.000"), value, recipient, outcome, seconds, answer)
+	}
+	f.must(rows.Err())
+}
