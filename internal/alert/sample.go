@@ -16,6 +16,9 @@ func Sample(m Metric, audience Audience, threshold int64, unit Unit, now time.Ti
 	if unit == Percent && threshold == Whole {
 		value = threshold // what is limited goes no further
 	}
+	if m == Forecast {
+		value += threshold / 6
+	}
 	details, subject := sampleDetails(m, threshold, value, unit, now)
 	event := Event{
 		ID: 1, Group: uuid.NameSpaceURL, Lead: true, RuleID: 1, Audience: audience, Metric: m, Unit: unit, Subject: subject,

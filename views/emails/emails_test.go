@@ -139,7 +139,7 @@ func TestWhatHappensNextFollowsThePlan(t *testing.T) {
 			[]string{"Acima da franquia as chamadas continuam, e cada token a mais custa R$\u00a00,0001.", "Não há teto de gastos."}, []string{"recusadas"}},
 		{"capped", capped, "Você usou 80% dos tokens de entrada do plano Pro",
 			[]string{"Seu teto de gastos é de R$\u00a0200,00: ao chegar nele, novas chamadas são recusadas até 01/12/2026."}, []string{"Não há teto"}},
-		{"charged now", over, "Você passou da sua franquia de entrada: o excedente agora é cobrado",
+		{"charged now", over, "Sua franquia de entrada acabou: o que passar dela é cobrado",
 			[]string{"Daqui em diante, cada token a mais custa R$\u00a00,0001.", "1 token", "um plano maior pode sair mais barato"}, []string{"sendo recusadas"}},
 	}
 	for _, c := range cases {

@@ -5,6 +5,9 @@ import "strings"
 // face is the letters; each cell says it, because some clients inherit nothing.
 const face = "font-family:-apple-system,BlinkMacSystemFont,Segoe UI,Roboto,Helvetica,Arial,sans-serif;"
 
+// long breaks a name that is wider than a phone.
+const long = "overflow-wrap:anywhere;word-break:break-word;"
+
 // head holds what only some clients read. The rules for dark overrule the inline colours.
 const head = `<style>
 :root{color-scheme:light dark;supported-color-schemes:light dark}
