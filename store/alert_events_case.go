@@ -18,7 +18,8 @@ import (
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
 
-// Alert gives one alert with what was raised together with it and every message about it. NotFound when it is not there.
+// Alert gives one alert with what the same audience was told of together with it, and every message about it. NotFound when it
+// is not there.
 func (s *Store) Alert(ctx context.Context, id int64) (alert.Case, error) {
 	return alertCase(ctx, s.db, id)
 }
@@ -74,7 +75,7 @@ func (p Portal) OwnAlert(ctx context.Context, tenantID, id int64) (alert.Case, e
 
 func alertCase(ctx context.Context, q sqlx.QueryerContext, id int64) (c alert.Case, err error) {
 	wrap := func(err error) error { return fmt.Errorf("alert %d: %w", id, known(err, alertMissing)) }
-	const group = `WHERE e.group_id = (SELECT group_id FROM alert_events WHERE id = $1) ORDER BY e.lead DESC, e.metric, e.threshold DESC, e.id`
+	const group = `WHERE (e.group_id, e.audience) = (SELECT group_id, audience FROM alert_events WHERE id = $1) ORDER BY e.lead DESC, e.metric, e.threshold DESC, e.id`
 	if c.Group, err = selectEvents(ctx, q, group, id); err != nil {
 		return c, wrap(err)
 	}
@@ -178,8 +179,8 @@ func messagesAbout(ctx context.Context, q sqlx.QueryerContext, ids []int64) ([]a
 	return list, nil
 }
 
-// AcknowledgeAlerts notes that the person in ctx takes care of these alerts and of all that was raised together with them,
-// and tells how many that changed: what someone takes care of already stays theirs.
+// AcknowledgeAlerts notes that the person in ctx takes care of these alerts and of all that the same audience was
+// told of together with them, and tells how many that changed: what someone takes care of already stays theirs.
 func (s *Store) AcknowledgeAlerts(ctx context.Context, ids []int64) (int, error) {
 	return s.acknowledge(ctx, ids, 0)
 }
@@ -196,7 +197,7 @@ func (s *Store) acknowledge(ctx context.Context, ids []int64, tenantID int64) (n
 			Lead bool  `db:"lead"`
 		}
 		const note = `UPDATE alert_events SET acknowledged_at = $1, acknowledged_by = $2
-			WHERE group_id IN (SELECT group_id FROM alert_events WHERE id = ANY ($3)) AND acknowledged_at IS NULL
+			WHERE (group_id, audience) IN (SELECT group_id, audience FROM alert_events WHERE id = ANY ($3)) AND acknowledged_at IS NULL
 				AND ($4::bigint = 0 OR tenant_id = $4 AND audience = 'customer') RETURNING id, lead`
 		if err := t.SelectContext(ctx, &rows, note, t.now, tenancy.ActorOf(ctx).Label, pq.Int64Array(ids), tenantID); err != nil {
 			return err

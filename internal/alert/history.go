@@ -87,7 +87,7 @@ func (c HistoryCounts) Of(p HistoryPart) int {
 // Case is one alert with all that is known of it.
 type Case struct {
 	Entry
-	Group        []Event // raised together with it, itself among them; the leads first
+	Group        []Event // what its audience was told of together with it, itself among them; the leads first
 	Messages     []Message
 	SnoozedUntil time.Time // zero: it is not
 	SnoozedBy    string

@@ -136,8 +136,6 @@ type EventModel struct {
 	ID          int64
 	Title       string
 	State       State
-	Limit       string
-	LimitTone   ui.Tone
 	At, Now     time.Time
 	Next        string
 	Todo        *ui.Link
