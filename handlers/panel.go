@@ -49,15 +49,16 @@ type Deps struct {
 	Replicas    ReplicaStore
 	Books       BookStore
 
-	AlertRules   AlertRuleStore
-	Alerts       AlertStore
-	OwnAlerts    OwnAlerts // both or neither
-	TenantAlerts TenantAlertStore
-	Channels     ChannelStore
-	Mail         MailStore
-	Mailer       Mailer  // sends e-mail; nil: nothing does
-	Notices      Notices // writes what messages say; nil: nothing does
-	SpendCaps    SpendCapStore
+	AlertRules    AlertRuleStore
+	Alerts        AlertStore
+	OwnAlerts     OwnAlerts // both or neither
+	TenantAlerts  TenantAlertStore
+	Channels      ChannelStore
+	ChannelSender ChannelSender // nil: tests of channels are not on offer
+	Mail          MailStore
+	Mailer        Mailer  // sends e-mail; nil: nothing does
+	Notices       Notices // writes what messages say; nil: nothing does
+	SpendCaps     SpendCapStore
 }
 
 // Panel is the browser side. It is safe for concurrent use.

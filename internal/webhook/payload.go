@@ -128,7 +128,7 @@ func payload(d alert.Delivery, n alert.Notice, t alert.Text) ([]byte, error) {
 		at = n.SentAt
 	}
 	p := Payload{Type: typeOf(d.Kind), Timestamp: at.UTC().Truncate(time.Millisecond), Data: Data{
-		ID: d.MessageID.String(), Audience: string(d.Audience), Language: string(d.Language),
+		ID: d.MessageID.String(), Audience: string(d.Audience), Language: string(n.Language),
 		Subject: t.Subject, Message: t.Short, Link: t.Link, Alerts: []Alert{},
 	}}
 	for i := range n.Events {
