@@ -105,7 +105,7 @@ func (p *Panel) listRules(c *fiber.Ctx) error {
 func rulesTable(c *fiber.Ctx, total int) ui.TableModel {
 	say := at(c).Say
 	choice := func(value, key string) ui.Option { return ui.Option{Value: value, Label: say.T(key)} }
-	about := []ui.Option{choice("", "alerts.filter.all")}
+	about := []ui.Option{choice("", "alerts.filter.all_subjects")}
 	for _, g := range ruleGroups() {
 		about = append(about, choice(g.key, "alerts.about."+g.key))
 	}
@@ -118,10 +118,10 @@ func rulesTable(c *fiber.Ctx, total int) ui.TableModel {
 		},
 		Filters: []ui.Filter{
 			{Name: "audience", Label: say.T("alerts.filter.audience"), Options: []ui.Option{
-				choice("", "alerts.filter.all"), choice("operator", "alerts.audience.operator"), choice("customer", "alerts.audience.customer"),
+				choice("", "alerts.filter.all_audiences"), choice("operator", "alerts.audience.operator"), choice("customer", "alerts.audience.customer"),
 			}},
 			{Name: "scope", Label: say.T("alerts.filter.scope"), Options: []ui.Option{
-				choice("", "alerts.filter.all"), choice("all", "alerts.filter.scope.all"), choice("plan", "alerts.filter.scope.plan"),
+				choice("", "alerts.filter.all_scopes"), choice("all", "alerts.filter.scope.all"), choice("plan", "alerts.filter.scope.plan"),
 				choice("tenant", "alerts.filter.scope.tenant"), choice("key", "alerts.filter.scope.key"),
 			}},
 			{Name: "about", Label: say.T("alerts.filter.about"), Options: about},
