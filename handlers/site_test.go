@@ -65,7 +65,7 @@ func newSiteAt(t *testing.T, address string) *site {
 		Sessions: s.store, SignIns: s.store, Setup: s.store, Accounts: s.store, Users: s.store,
 		Plans: s.store, Tenants: s.store, Keys: s.store, Dashboard: s.store, Portal: s.store.Portal(),
 		Providers: s.store, Models: s.store, Rates: s.store, Breakers: s.store, CacheRules: s.store,
-		Credentials: secret.New([32]byte{7}), Reach: s.reach, Operations: s.running, Replicas: s.store, Books: s.store,
+		Credentials: secret.New([32]byte{7}), Reach: s.reach, Operations: s.running, Replicas: s.store, Books: s.store, AlertRules: s.store,
 		Alerts: s.store, OwnAlerts: s.store.Portal(),
 	})
 	s.app = fiber.New(fiber.Config{Immutable: true, DisableStartupMessage: true, ErrorHandler: s.Error})
