@@ -34,7 +34,7 @@ func (p *Panel) listLetters(c *fiber.Ctx) error {
 }
 
 func letterRow(l alert.Letter) mail.Row {
-	return mail.Row{File: l.File, Subject: l.Subject, To: l.To, At: l.At}
+	return mail.Row{File: l.File, Subject: l.Subject, To: l.To, Name: l.Name, At: l.At}
 }
 
 // letter is the kept message that the path names.

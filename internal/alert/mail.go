@@ -312,7 +312,8 @@ type MailStep struct {
 type Letter struct {
 	File    string // its name
 	At      time.Time
-	To      string // as people read it
+	To      string // the address
+	Name    string // of the person; may be empty
 	Subject string
 }
 

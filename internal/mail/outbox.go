@@ -127,6 +127,9 @@ func readLetter(raw []byte) (alert.OpenLetter, error) {
 		l.Headers = append(l.Headers, [2]string{name, decode(m.Header.Get(name))})
 	}
 	l.To, l.Subject = decode(m.Header.Get("To")), decode(m.Header.Get("Subject"))
+	if to, err := m.Header.AddressList("To"); err == nil && len(to) > 0 {
+		l.To, l.Name = to[0].Address, to[0].Name
+	}
 	return l, readPart(&l, m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body)
 }
 

@@ -32,7 +32,7 @@ func TestWithoutASetUpMessagesAreKeptAsFiles(t *testing.T) {
 		t.Fatal(info, err)
 	}
 	l, err := s.Letter(name)
-	if err != nil || l.Subject != "90 % da franquia de tokens" || l.To != `Ana Conceição <ana@cliente.example>` ||
+	if err != nil || l.Subject != "90 % da franquia de tokens" || l.To != "ana@cliente.example" || l.Name != "Ana Conceição" ||
 		!l.At.Equal(delivery().CreatedAt) || l.HTML != said().HTML || strings.ReplaceAll(l.Text, "\r\n", "\n") != said().Plain {
 		t.Errorf("%+v, %v", l, err)
 	}

@@ -38,8 +38,8 @@ type IndexModel struct {
 	State       State
 	Way         string // gmail, gmail_oauth, smtp, none
 	Ways        []string
-	Environment bool   // the environment decides
-	Sealed      bool   // what signs in does not open
+	Environment bool // the environment decides
+	Sealed      bool // what signs in does not open
 	Facts       []Fact
 	To          string // where a test goes
 	Result      Result
@@ -177,8 +177,16 @@ type OutboxModel struct {
 
 // Row is one kept message.
 type Row struct {
-	File, Subject, To string
-	At                time.Time
+	File, Subject, To, Name string
+	At                      time.Time
+}
+
+// reader is who it is for.
+func (r Row) reader() string {
+	if r.Name == "" {
+		return r.To
+	}
+	return r.Name + " (" + r.To + ")"
 }
 
 func (r Row) href() string { return Path + "/outbox/" + r.File }
