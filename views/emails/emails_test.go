@@ -206,7 +206,7 @@ func TestAnEscalationSaysForHowLongNobodyConfirmed(t *testing.T) {
 	m := message(i18n.PtBR, false, quotaAlert(2_400_000, 8000))
 	m.Kind, m.SentAt = Escalation, now.Add(30*time.Minute+20*time.Second)
 	text := render(t, m)
-	if want := "[Sem confirmação há 30 min] Padaria Sol: 80% da franquia de entrada usados"; text.Subject != want {
+	if want := "[Sem confirmação há 30\u00a0min] Padaria Sol: 80% da franquia de entrada usados"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
 	text.wants(t, "Ninguém confirmou este alerta há 30 min, desde 22/11/2026 14:05.")

@@ -169,8 +169,8 @@ func (m *Message) escalate(pg *page, s told) {
 	pg.banner = m.t("escalation.banner")
 	subject := m.t("escalation.subject", "subject", pg.subject)
 	if waited := m.SentAt.Sub(s.RaisedAt).Truncate(60e9); !s.RaisedAt.IsZero() && waited > 0 {
-		pg.banner = m.t("escalation.banner_since", "time", waited, "since", m.Printer.DateTime(s.RaisedAt))
-		subject = m.t("escalation.subject_since", "time", waited, "subject", pg.subject)
+		pg.banner = m.t("escalation.banner_since", "time", lasting(m.Printer, waited), "since", m.Printer.DateTime(s.RaisedAt))
+		subject = m.t("escalation.subject_since", "time", lasting(m.Printer, waited), "subject", pg.subject)
 	}
 	pg.subject = bounded(subject, subjectLength)
 	pg.button, pg.also = link{m.t("confirm.button"), pg.also.href}, pg.button

@@ -2,7 +2,6 @@ package emails
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/fila-ia/filaia/internal/i18n"
 )
@@ -41,8 +40,8 @@ func (t *teller) providerCost() story {
 
 func (t *teller) breakerOpen() story {
 	house := t.house()
-	s := story{tone: bad, figure: t.Duration(seconds(t.Value)), caption: t.t("breaker.caption"), filled: -1, button: t.ofProvider()}
-	s.subject = t.t("breaker.subject", "house", house, "time", t.Duration(seconds(t.Value)))
+	s := story{tone: bad, figure: lasting(t.Printer, seconds(t.Value)), caption: t.t("breaker.caption"), filled: -1, button: t.ofProvider()}
+	s.subject = t.t("breaker.subject", "house", house, "time", lasting(t.Printer, seconds(t.Value)))
 	s.lead = t.t("breaker.lead", "house", house)
 	t.houseFacts(&s)
 	t.sinceFact(&s, "fact.away_since")
@@ -65,7 +64,7 @@ func (t *teller) provider429() story {
 }
 
 func (t *teller) queueAge() story {
-	waits := t.Duration(seconds(t.Value))
+	waits := lasting(t.Printer, seconds(t.Value))
 	s := t.ofOperations(waits)
 	s.caption = t.t("queue_age.caption")
 	s.subject = t.t("queue_age.subject", "time", waits)
@@ -76,7 +75,7 @@ func (t *teller) queueAge() story {
 }
 
 func (t *teller) spoolLag() story {
-	lag := t.Duration(seconds(t.Value))
+	lag := lasting(t.Printer, seconds(t.Value))
 	s := t.ofOperations(lag)
 	s.caption = t.t("spool_lag.caption")
 	s.subject = t.t("spool_lag.subject", "time", lag)
@@ -115,7 +114,7 @@ func (t *teller) houseFacts(s *story) {
 func (t *teller) sinceFact(s *story, label string) {
 	since := t.Since
 	if since.IsZero() && !t.RaisedAt.IsZero() {
-		since = t.RaisedAt.Add(-time.Duration(t.Value) * time.Second)
+		since = t.RaisedAt.Add(-seconds(t.Value))
 	}
 	t.at(s, label, since)
 }

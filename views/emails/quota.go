@@ -284,7 +284,7 @@ func (t *teller) moneyFacts(s *story, input, output pool) {
 func (t *teller) ofCap() link {
 	switch {
 	case t.customer:
-		return link{t.t("button.cap"), t.base + "/portal/alerts"}
+		return link{t.t("button.cap"), t.base + "/portal/spend-cap"}
 	case t.TenantID != 0:
 		return link{t.t("button.tenant"), fmt.Sprintf("%s/tenants/%d", t.base, t.TenantID)}
 	}

@@ -93,7 +93,7 @@ func (t *teller) tell() (story, error) {
 		s.subject = t.Tenant + ": " + lowered(s.subject)
 		s.facts = append([]fact{{t.t("fact.tenant"), t.Tenant}}, s.facts...)
 	}
-	s.subject = bounded(oneLine(s.subject), subjectLength)
+	s.subject = bounded(s.subject, subjectLength) // names are clean
 	return s, nil
 }
 

@@ -21,7 +21,7 @@ func (t *teller) errorRate() story {
 
 // latency tells how long the slowest calls take.
 func (t *teller) latency() story {
-	took := t.Duration(millis(t.Value))
+	took := lasting(t.Printer, millis(t.Value))
 	s := t.ofTraffic(took)
 	words := []any{"took", took, "window", t.Window, "usual", quantity(t.Printer, t.Unit, t.Threshold)}
 	s.subject = t.windowed("latency.subject", words...)

@@ -2,6 +2,7 @@ package emails
 
 import (
 	"math/bits"
+	"strings"
 	"time"
 
 	"github.com/fila-ia/filaia/internal/i18n"
@@ -76,6 +77,11 @@ func seconds(n int64) time.Duration { return time.Duration(min(n, 1e9)) * time.S
 
 func millis(n int64) time.Duration { return time.Duration(min(n, 1e12)) * time.Millisecond }
 
+// lasting writes a length of time that stays on one line.
+func lasting(p i18n.Printer, d time.Duration) string {
+	return strings.ReplaceAll(p.Duration(d), " ", "\u00a0")
+}
+
 // quantity writes a threshold or a value in its unit.
 func quantity(p i18n.Printer, unit string, n int64) string {
 	switch unit {
@@ -88,9 +94,9 @@ func quantity(p i18n.Printer, unit string, n int64) string {
 	case "usd":
 		return usd(p, n)
 	case "ms":
-		return p.Duration(millis(n))
+		return lasting(p, millis(n))
 	case "seconds":
-		return p.Duration(seconds(n))
+		return lasting(p, seconds(n))
 	case "days":
 		return p.T("emails.days", "n", n)
 	}
