@@ -3,11 +3,14 @@ package webhook
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"html"
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +25,7 @@ import (
 // so only 410 (Gone) ends that.
 func judge(say i18n.Printer, hide secrets, kind alert.Channel, r *http.Response, body []byte) (string, error) {
 	answer := "HTTP " + strconv.Itoa(r.StatusCode)
-	if words := hide.scrub(said(kind, body)); words != "" {
+	if words := hide.scrub(said(kind, r.Header, body)); words != "" {
 		answer += ": " + words
 	}
 	switch code := r.StatusCode; {
@@ -86,8 +89,11 @@ func redirectHost(r *http.Response) string {
 	return to.Host
 }
 
-// said is what an answer says to people: the chats' own descriptions, else its text.
-func said(kind alert.Channel, body []byte) string {
+// title is that of a page.
+var title = regexp.MustCompile(`(?is)<title[^>]*>([^<]{1,200})`)
+
+// said is what an answer says to people: the chats' own descriptions, a page's title, else its text.
+func said(kind alert.Channel, h http.Header, body []byte) string {
 	var told struct {
 		Description string `json:"description"` // Telegram's
 		Message     string `json:"message"`     // Discord's
@@ -97,11 +103,17 @@ func said(kind alert.Channel, body []byte) string {
 			return cmp.Or(told.Description, told.Message)
 		}
 	}
+	if strings.HasPrefix(h.Get("Content-Type"), "text/html") {
+		if found := title.FindSubmatch(body); found != nil {
+			return html.UnescapeString(string(found[1]))
+		}
+		return ""
+	}
 	return string(body)
 }
 
 // failed tells of a request that got no answer.
-func failed(ctx context.Context, say i18n.Printer, hide secrets, err error) (string, error) {
+func failed(ctx context.Context, say i18n.Printer, hide secrets, host string, err error) (string, error) {
 	if errors.Is(err, errPrivate) {
 		return refuse(say.T("channels.error.private"))
 	}
@@ -110,12 +122,29 @@ func failed(ctx context.Context, say i18n.Printer, hide secrets, err error) (str
 		words := say.T("channels.answer.slow", "n", int64(sendTime/time.Second))
 		return words, &Later{words: words}
 	}
+	words := hide.scrub(unreached(say, host, err))
+	return words, &Later{words: words}
+}
+
+// unreached says why there was no answer. The names and addresses of the operator's own servers, such as those that resolve
+// names, are left out.
+func unreached(say i18n.Printer, host string, err error) string {
+	var name *net.DNSError
+	var dial *net.OpError
+	var proof *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &name):
+		return say.T("channels.answer.no_host", "host", host)
+	case errors.As(err, &proof):
+		return say.T("channels.answer.certificate", "host", host, "why", proof.Err.Error())
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return say.T("channels.answer.no_connection", "host", host)
+	}
 	var whole *url.Error // names the address, which is secret
 	if errors.As(err, &whole) {
 		err = whole.Err
 	}
-	words := hide.scrub(err.Error())
-	return words, &Later{words: words}
+	return say.T("channels.answer.broken", "host", host, "why", err.Error())
 }
 
 // secrets are the texts that must not be told, the longest first.

@@ -209,9 +209,38 @@ func TestWaitsThatTheOtherSideAsksForAreTold(t *testing.T) {
 }
 
 func TestAnswersAreOneLineOfPlainText(t *testing.T) {
-	_, address := receiver(t, with(500, "<h1>Oops</h1>\r\n\tat \x00line\x1b[31m 3\xff"))
+	_, address := receiver(t, with(500, "Oops\r\n\tat \x00line\x1b[31m 3\xff"))
 	answer, _ := open(door(alert.Webhook, at(alert.Access{}.Rotate(alert.NewSigningSecret([32]byte{1}), begun, 0), address))).Send(context.Background(), delivery(alert.Webhook), notice(), text())
-	if answer != "HTTP 500: <h1>Oops</h1> at line[31m 3�" {
+	if answer != "HTTP 500: Oops at line[31m 3�" {
 		t.Errorf("%q", answer)
+	}
+}
+
+func TestOfAPageItsTitleIsKept(t *testing.T) {
+	for page, want := range map[string]string{
+		"<!doctype html><html><title>N\u00e3o &amp; fim</title><p>much</p>": "HTTP 502: Não & fim", "<html><p>much": "HTTP 502",
+	} {
+		_, address := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = io.WriteString(w, page)
+		})
+		if answer, _ := open(door(alert.Slack, alert.Access{URL: address})).Send(context.Background(), delivery(alert.Slack), notice(), text()); answer != want {
+			t.Errorf("%q is told as %q", page, answer)
+		}
+	}
+}
+
+func TestWhyThereIsNoAnswerIsSaidWithoutTheOperatorsOwnServers(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	closed.Close()
+	for address, want := range map[string]string{
+		"http://nothing.invalid/x":                "O servidor nothing.invalid não foi encontrado.",
+		"http://" + closed.Addr().String() + "/x": "O servidor 127.0.0.1 não aceitou a conexão.",
+	} {
+		if answer, err := open(door(alert.Slack, alert.Access{URL: address})).Send(context.Background(), delivery(alert.Slack), notice(), text()); answer != want || err == nil || errors.Is(err, alert.ErrRefused) {
+			t.Errorf("%s: %q, %v", address, answer, err)
+		}
 	}
 }

@@ -85,7 +85,7 @@ func (s *Sender) Send(ctx context.Context, d alert.Delivery, n alert.Notice, t a
 	r.Header.Set("User-Agent", "FILA-IA-Webhooks/1 (+https://www.standardwebhooks.com)")
 	reply, err := s.client.Do(r)
 	if err != nil {
-		return failed(ctx, say, hide, err)
+		return failed(ctx, say, hide, r.URL.Hostname(), err)
 	}
 	defer reply.Body.Close()
 	// What was accepted stays accepted when the rest of the answer does not come.
