@@ -35,5 +35,6 @@ func (p Pace) Forecast(start, end, now time.Time) (share int64, runsOut time.Tim
 			runsOut = now.Add(time.Duration(left * float64(time.Second))).Truncate(time.Second)
 		}
 	}
-	return int64(min(at/float64(p.Limit)*Whole, math.MaxInt32)), runsOut, true
+	const rounding = 1e-6 // of the figures above, so that what comes to a threshold exactly is not below it
+	return int64(min(at/float64(p.Limit)*Whole+rounding, math.MaxInt32)), runsOut, true
 }
