@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/lib/pq"
 
+	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
@@ -44,12 +45,16 @@ func TestNoReadOfATenantShowsAnothers(t *testing.T) {
 	own, other := intruder(t)
 	ctx := context.Background()
 	refusals := refuseBoth(t, own, other)
+	noticed := own.raise(t, told{audience: alert.Customer, tenant: own.tenant.ID})
+	other.raise(t, told{audience: alert.Customer, tenant: other.tenant.ID, threshold: 987654})
+	own.raise(t, told{audience: alert.Operator, tenant: own.tenant.ID, threshold: 987654})
 	forged := own.ForTenant(own.tenant.ID)
 	span := around(time.Now())
 	args := map[string][]any{
 		"Self": {}, "Keys": {}, "Latency": {}, "UsageMinutes": {span}, "UsageHours": {span}, "UsageByModel": {span},
 		"UsageByKey": {span}, "Calls": {uuid.Nil, 100}, "Allowances": {100},
 		"Refusals": {uuid.Nil, 100}, "Refusal": {refusals["own"]}, "ResponseOwner": {"resp_own"},
+		"Alerts": {alert.HistoryQuery{Limit: 100}}, "AlertCounts": {alert.HistoryQuery{}}, "Alert": {noticed}, "UnseenAlerts": {int64(0)},
 	}
 	reader := reflect.ValueOf(forged)
 	for i := range reader.NumMethod() {

@@ -24,6 +24,8 @@
     var below = at.bottom + gap + menu.offsetHeight <= window.innerHeight;
     var top = below ? at.bottom + gap : Math.max(gap, at.top - gap - menu.offsetHeight);
     var left = menu.classList.contains("menu-user") ? at.left : at.right - menu.offsetWidth;
+    var main = document.getElementById("main"); // a button at the page's left has no room before it
+    if (main.contains(button) && left < main.getBoundingClientRect().left) left = at.left;
     left = Math.min(Math.max(gap, left), window.innerWidth - menu.offsetWidth - gap);
     menu.style.top = top + "px";
     menu.style.left = left + "px";
