@@ -127,6 +127,10 @@ func TestWhatHappensNextFollowsThePlan(t *testing.T) {
 	capped.Cap = 200_000_000
 	over := capped
 	over.UsedIn, over.Charged = 3_000_001, 100
+	full := over
+	full.Metric, full.Unit, full.Charged = "overage", "brl", 200_000_000
+	changed := quotaAlert(2_400_000, 50_000_000)
+	changed.Metric, changed.Unit, changed.Charged = "overage", "brl", 50_000_000
 	cases := []struct {
 		name        string
 		alert       Alert
@@ -141,6 +145,10 @@ func TestWhatHappensNextFollowsThePlan(t *testing.T) {
 			[]string{"Seu teto de gastos é de R$\u00a0200,00: ao chegar nele, novas chamadas são recusadas até 01/12/2026."}, []string{"Não há teto"}},
 		{"charged now", over, "Sua franquia de entrada acabou: o que passar dela é cobrado",
 			[]string{"Daqui em diante, cada token a mais custa R$\u00a00,0001.", "1 token", "um plano maior pode sair mais barato"}, []string{"sendo recusadas"}},
+		{"cap reached", full, "Seu excedente neste período chegou a R$\u00a0200,00",
+			[]string{"Novas chamadas estão sendo recusadas agora", "aumente o teto"}, []string{"As chamadas continuam"}},
+		{"charged before, refused later", changed, "Seu excedente neste período chegou a R$\u00a050,00",
+			[]string{"Ao chegar a 100%, novas chamadas são recusadas"}, []string{"recusadas agora", "As chamadas continuam"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

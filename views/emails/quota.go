@@ -156,6 +156,11 @@ func (t *teller) aboveThePlan(s *story, over bool) {
 		s.next = append(s.next, t.until("next.refused."+when), t.to("next.bigger_plan."+when))
 		return
 	}
+	if t.Cap > 0 && t.Charged >= t.Cap {
+		s.tone = bad
+		s.next = append(s.next, t.until("next.refused.now"), t.to("next.cap_raise.now"))
+		return
+	}
 	if t.OveragePrice > 0 {
 		s.next = append(s.next, t.t("next.charged."+when, "price", t.Price(int64(t.OveragePrice), "BRL")))
 	} else {
@@ -234,7 +239,8 @@ func (t *teller) overage() story {
 		s.caption = t.t("overage.caption_cap", "cap", brl(t.Printer, t.Cap))
 	}
 	t.moneyFacts(&s, input, output)
-	t.aboveThePlan(&s, true)
+	used := share(input.used, input.limit) >= whole || share(output.used, output.limit) >= whole
+	t.aboveThePlan(&s, used || !t.Blocks) // the plan may have charged before it was changed to one that refuses
 	return s
 }
 
