@@ -193,6 +193,7 @@ func (s *site) listen(api *v1.API) {
 	s.api = api
 	app := fiber.New(fiber.Config{
 		Immutable: true, DisableStartupMessage: true, BodyLimit: bodyLimit, DisablePreParseMultipartForm: true,
+		EnableTrustedProxyCheck: true, TrustedProxies: []string{"127.0.0.1"}, ProxyHeader: "X-Real-Ip", EnableIPValidation: true,
 		ErrorHandler: func(c *fiber.Ctx, err error) error { return api.FiberError(c, err) },
 	})
 	api.Register(app)
