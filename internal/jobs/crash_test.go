@@ -22,19 +22,17 @@ func (s *stage) killed(replica string) {
 // dispatched plans what waits without anybody who sends.
 func (s *stage) dispatched() {
 	s.t.Helper()
-	r, err := jobs.NewQuick(jobs.Options{DB: s.Jobs(), Log: silent, Replica: "planner", Now: s.clock}, time.Hour)
-	if err != nil {
+	if err := s.dispatch(); err != nil {
 		s.t.Fatal(err)
 	}
-	for {
-		n, err := s.DispatchAlerts(context.Background(), alert.Decide, r.Enqueue)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if n == 0 {
-			return
-		}
+}
+
+func (s *stage) dispatch() error {
+	r, err := jobs.NewQuick(jobs.Options{DB: s.Jobs(), Log: silent, Replica: "planner", Now: s.clock}, time.Hour)
+	for n := 1; err == nil && n > 0; {
+		n, err = s.DispatchAlerts(context.Background(), alert.Decide, r.Enqueue)
 	}
+	return err
 }
 
 func TestAMessageWhoseSenderWasKilledIsSentOnceWhenItIsBack(t *testing.T) {
@@ -118,15 +116,14 @@ func TestPlannersAtOnceNeverShareAGroup(t *testing.T) {
 	for range groups {
 		s.raise(rule, 5000, 8000, 9000)
 	}
-	ended := make(chan struct{})
+	ended := make(chan error, 4)
 	for range 4 {
-		go func() {
-			s.dispatched()
-			ended <- struct{}{}
-		}()
+		go func() { ended <- s.dispatch() }()
 	}
 	for range 4 {
-		<-ended
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.dispatched() // what another held while it was looked at
 	if n := s.count(`SELECT count(*) FROM deliveries WHERE cardinality(event_ids) = 3`); n != 2*groups {
