@@ -27,7 +27,6 @@ type bar struct {
 	day           string // of the month
 	date          string // with the month
 	input, output int
-	space         int    // above both
 	total         string // of both
 	today         bool
 }
@@ -54,7 +53,6 @@ func newChart(p i18n.Printer, days []Day) *chart {
 	for i, d := range days {
 		b := bar{day: d.Day.Format("2"), date: dayMonth(p, d.Day), total: p.Int(d.Input + d.Output), today: i == len(days)-1}
 		b.input, b.output = pixels(d.Input, highest), pixels(d.Output, highest)
-		b.space = max(chartHeight-b.input-b.output, 0)
 		c.bars = append(c.bars, b)
 	}
 	return c

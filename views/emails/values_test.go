@@ -100,7 +100,7 @@ func TestTheChartShowsTheNewestTwoWeeksInProportion(t *testing.T) {
 		t.Fatalf("bars %+v", c.bars)
 	}
 	last := c.bars[13]
-	if last.input != chartHeight/2 || last.output != chartHeight/2 || last.space != 0 {
+	if last.input != chartHeight/2 || last.output != chartHeight/2 {
 		t.Errorf("the highest day %+v", last)
 	}
 	if c.bars[4].input != 0 || c.bars[3].input != 1 {
