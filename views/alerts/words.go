@@ -183,7 +183,7 @@ func (r Rule) Notes(p i18n.Printer) []string {
 	if r.DailyAt != nil {
 		notes = append(notes, p.T("alerts.note.daily", "at", Clock(*r.DailyAt)))
 	}
-	if r.EscalateAfter > 0 {
+	if r.EscalateAfter > 0 && len(r.EscalateRoles)+len(r.EscalateTo) > 0 {
 		who := list(p, r.people(p, r.EscalateRoles, r.EscalateTo), "alerts.and")
 		notes = append(notes, p.T("alerts.note.escalate", "after", p.Duration(time.Duration(r.EscalateAfter)*time.Minute), "who", who))
 	}
