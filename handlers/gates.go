@@ -25,7 +25,7 @@ func (p *Panel) needTeam(c *fiber.Ctx) error {
 	case u == nil:
 		return p.toSignIn(c)
 	case u.Role.OfTenant():
-		return wrongSide(c, otherSide(c, "/refusals/", "/portal"+c.Path(), "/portal"))
+		return wrongSide(c, otherSide(c.Path(), "/portal"+c.Path(), "/portal"))
 	case !safeMethod(c) && !u.Role.MayEdit():
 		return fault.New(fault.Forbidden, "problem.forbidden_edit")
 	}
@@ -39,7 +39,7 @@ func (p *Panel) needTenant(c *fiber.Ctx) error {
 	case u == nil:
 		return p.toSignIn(c)
 	case !u.Role.OfTenant():
-		return wrongSide(c, otherSide(c, "/portal/refusals/", strings.TrimPrefix(c.Path(), "/portal"), "/"))
+		return wrongSide(c, otherSide(strings.TrimPrefix(c.Path(), "/portal"), strings.TrimPrefix(c.Path(), "/portal"), "/"))
 	case !safeMethod(c) && u.Role != tenancy.TenantAdmin:
 		return fault.New(fault.Forbidden, "problem.forbidden_edit")
 	}
@@ -54,10 +54,13 @@ func (p *Panel) needOwner(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// otherSide is where a page below prefix is found on a person's own side, or their start page: an error of the API
-// leads to the same address whoever reads it.
-func otherSide(c *fiber.Ctx, prefix, there, home string) string {
-	if strings.HasPrefix(c.Path(), prefix) {
+// otherSide is where a page that both sides have is found on a person's own, or their start page: errors of the API and
+// messages about alerts lead to the same address whoever reads them. path is the page's in the panel.
+func otherSide(path, there, home string) string {
+	if strings.HasPrefix(path, "/refusals/") {
+		return there
+	}
+	if id, ok := strings.CutPrefix(path, "/alerts/"); ok && id != "" && strings.Trim(id, "0123456789") == "" {
 		return there
 	}
 	return home
