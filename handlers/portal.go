@@ -133,27 +133,56 @@ func (t *portalSnapshot) model(say i18n.Printer) portal.Model {
 	for _, a := range t.allowances {
 		m.Remaining = append(m.Remaining, remainingModel(say, a, t.at))
 	}
-	m.Tone, m.Notice = t.notice(say)
+	m.Tone, m.Notice, m.NoticeLink = t.notice(say)
 	return m
 }
 
 // notice is what a customer must know first.
-func (t *portalSnapshot) notice(say i18n.Printer) (ui.Tone, string) {
+func (t *portalSnapshot) notice(say i18n.Printer) (ui.Tone, string, ui.Link) {
 	if t.self.Status != tenancy.TenantActive {
-		return ui.Bad, say.T("portal.notice.suspended")
+		return ui.Bad, say.T("portal.notice.suspended"), ui.Link{}
 	}
 	for _, a := range t.allowances {
-		when := say.DateTime(a.Period.End)
-		switch ratio := a.Ratio(); {
-		case ratio >= 1 && a.Hard:
-			return ui.Bad, say.T("portal.notice.blocked", "when", when)
-		case ratio > 1:
-			return ui.Info, say.T("portal.notice.excess", "amount", say.Money(int64(a.Charge()), string(money.BRL)))
-		case ratio >= 0.8 && a.Hard:
-			return ui.Warn, say.T("portal.notice.near_block", "share", say.Percent(ratio), "when", when)
-		case ratio >= 0.8:
-			return ui.Warn, say.T("portal.notice.near_charge", "share", say.Percent(ratio), "price", say.Price(int64(a.OveragePrice), string(money.BRL)))
+		if tone, text, link := allowanceNotice(say, a); text != "" {
+			return tone, text, link
 		}
+	}
+	return ui.Neutral, "", ui.Link{}
+}
+
+func allowanceNotice(say i18n.Printer, a usage.Allowance) (ui.Tone, string, ui.Link) {
+	if a.Capped() && a.Ratio() >= 1 {
+		if tone, text := capNotice(say, a); text != "" {
+			return tone, text, ui.Link{Label: say.T("spend.raise"), Href: portalSpendCapPath}
+		}
+	}
+	tone, text := quotaNotice(say, a)
+	return tone, text, ui.Link{}
+}
+
+// capNotice warns of a cap that is reached, or nearly.
+func capNotice(say i18n.Printer, a usage.Allowance) (ui.Tone, string) {
+	when, limit := say.DateTime(a.Period.End), say.Money(int64(*a.SpendCap), string(money.BRL))
+	switch {
+	case a.CapReached():
+		return ui.Bad, say.T("spend.notice.reached", "cap", limit, "when", when)
+	case a.Charged*5 >= *a.SpendCap*4:
+		return ui.Warn, say.T("spend.notice.near", "charged", say.Money(int64(a.Charged), string(money.BRL)), "cap", limit, "when", when)
+	}
+	return ui.Neutral, ""
+}
+
+func quotaNotice(say i18n.Printer, a usage.Allowance) (ui.Tone, string) {
+	when := say.DateTime(a.Period.End)
+	switch ratio := a.Ratio(); {
+	case ratio >= 1 && a.Hard:
+		return ui.Bad, say.T("portal.notice.blocked", "when", when)
+	case ratio > 1:
+		return ui.Info, say.T("portal.notice.excess", "amount", say.Money(int64(a.Charge()), string(money.BRL)))
+	case ratio >= 0.8 && a.Hard:
+		return ui.Warn, say.T("portal.notice.near_block", "share", say.Percent(ratio), "when", when)
+	case ratio >= 0.8:
+		return ui.Warn, say.T("portal.notice.near_charge", "share", say.Percent(ratio), "price", say.Price(int64(a.OveragePrice), string(money.BRL)))
 	}
 	return ui.Neutral, ""
 }
@@ -168,7 +197,15 @@ func remainingModel(say i18n.Printer, a usage.Allowance, now time.Time) portal.R
 		r.Resets += " (" + when + ")"
 	}
 	if !a.Hard {
-		r.Above = say.T("portal.remaining.charge", "price", say.Price(int64(a.OveragePrice), string(money.BRL)))
+		price := say.Price(int64(a.OveragePrice), string(money.BRL))
+		r.Above = say.T("portal.remaining.charge", "price", price)
+		if a.KeyName == "" {
+			r.Cap = ui.Link{Label: say.T("spend.define"), Href: portalSpendCapPath}
+		}
+		if a.Capped() {
+			r.Above = say.T("spend.above", "price", price, "cap", say.Money(int64(*a.SpendCap), string(money.BRL)), "charged", say.Money(int64(a.Charged), string(money.BRL)))
+			r.Cap.Label = say.T("spend.see")
+		}
 	}
 	kind := func(label string, meter usage.Meter) {
 		k := portal.Kind{

@@ -81,6 +81,16 @@ func customerSteps(say i18n.Printer, r tenancy.Refusal, now time.Time) []refusal
 		} else {
 			a.add("renewed")
 		}
+	case "spend_cap":
+		if !r.ResetsAt.After(now) {
+			a.add("renewed")
+			break
+		}
+		a.link("raise_cap", "spend_cap", "/portal/spend-cap")
+		if r.Remaining > 0 {
+			a.add("lower_max")
+		}
+		a.add("until")
 	case "quota_busy":
 		a.add("retry", "lower_max")
 		a.link("bigger_plan", "plan", "/portal")
@@ -138,6 +148,14 @@ func teamSteps(say i18n.Printer, r tenancy.Refusal, now time.Time, mayEdit bool)
 		} else {
 			a.add("renewed")
 		}
+	case "spend_cap":
+		if !r.ResetsAt.After(now) {
+			a.add("renewed")
+			break
+		}
+		a.link("team.raise_cap", "spend_cap", form(tenant, "/spend-cap"))
+		a.link("team.bigger_plan", "change_plan", form(tenant, "/plan"))
+		a.add("team.until")
 	case "quota_busy":
 		a.add("team.busy")
 		a.link("team.bigger_plan", "change_plan", form(tenant, "/plan"))

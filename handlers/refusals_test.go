@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fila-ia/filaia/internal/gateway"
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
 
@@ -55,6 +56,10 @@ func everyRefusal(now time.Time) map[string]tenancy.Refusal {
 				Remaining: remaining, ResetsAt: now.AddDate(0, 0, 9)}
 		}
 	}
+	list["cap"] = tenancy.Refusal{Reason: string(gateway.QuotaExhausted), Scope: "tenant", Limit: tenancy.LimitSpendCap, LimitValue: 4321 * int64(money.Unit),
+		Asked: 1_500_000, Remaining: 77_700, ResetsAt: now.AddDate(0, 0, 9)}
+	list["cap, of calls in flight"] = tenancy.Refusal{Reason: string(gateway.QuotaBusy), Scope: "tenant", Limit: tenancy.LimitSpendCap,
+		LimitValue: 4321 * int64(money.Unit), Asked: 1_500_000}
 	list["busy"] = tenancy.Refusal{Reason: string(gateway.QuotaBusy), Scope: "plan", Limit: "output_tokens", LimitValue: 4321, Asked: 900, Remaining: 5}
 	list["new"] = tenancy.Refusal{Reason: "a reason of tomorrow"}
 	return list

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/refusals"
 	"github.com/fila-ia/filaia/views/ui"
@@ -24,8 +25,11 @@ func refusalKind(r tenancy.Refusal) string {
 			return "rate_parallel"
 		}
 	case "quota_exhausted":
-		if r.Limit == "input_tokens" {
+		switch r.Limit {
+		case "input_tokens":
 			return "quota_input"
+		case tenancy.LimitSpendCap:
+			return "spend_cap"
 		}
 		return "quota_output"
 	case "unknown_model", "quota_busy", "provider_away", "provider_timeout", "provider_busy", "not_recordable", "database_away",
@@ -57,9 +61,14 @@ func refusalWhy(say i18n.Printer, r tenancy.Refusal) string {
 		if r.Remaining <= 0 {
 			key += ".none"
 		}
+	case "spend_cap":
+		return say.T(key, "amount", brlOf(say, r.LimitValue), "asked", brlOf(say, r.Asked), "remaining", brlOf(say, r.Remaining))
 	}
 	return say.T(key, "n", r.LimitValue, "asked", r.Asked, "remaining", r.Remaining, "key", r.KeyName, "model", r.Model)
 }
+
+// brlOf writes an amount that a refusal keeps.
+func brlOf(say i18n.Printer, micros int64) string { return say.Money(micros, string(money.BRL)) }
 
 // scopeOf is whose limit it was.
 func scopeOf(r tenancy.Refusal) string {
@@ -102,6 +111,13 @@ func endpointPath(name string) string {
 func refusalFigures(say i18n.Printer, r tenancy.Refusal, now time.Time) []ui.StatModel {
 	if r.Limit == "" || r.LimitValue == 0 && r.Asked == 0 {
 		return resetFigure(say, r, now)
+	}
+	if r.Limit == tenancy.LimitSpendCap {
+		return append([]ui.StatModel{
+			{Label: say.T("spend.cap"), Value: brlOf(say, r.LimitValue), Note: say.T("spend.refused.limit_note")},
+			{Label: say.T("refusals.asked"), Value: brlOf(say, r.Asked), Note: say.T("spend.refused.asked_note")},
+			{Label: say.T("refusals.remaining"), Value: brlOf(say, r.Remaining), Note: say.T("refusals.remaining_note")},
+		}, resetFigure(say, r, now)...)
 	}
 	unit := say.T("refusals.unit." + r.Limit)
 	list := []ui.StatModel{{

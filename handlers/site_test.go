@@ -63,7 +63,7 @@ func newSiteAt(t *testing.T, address string) *site {
 		Secret: [32]byte{7}, PublicURL: public, Zone: zone, Log: slog.New(slog.NewJSONHandler(s.log, nil)), Now: s.clock.now,
 		Passwords: tenancy.NewPasswords(), Ping: s.store,
 		Sessions: s.store, SignIns: s.store, Setup: s.store, Accounts: s.store, Users: s.store,
-		Plans: s.store, Tenants: s.store, Keys: s.store, Dashboard: s.store, Portal: s.store.Portal(),
+		Plans: s.store, Tenants: s.store, Keys: s.store, Dashboard: s.store, Portal: s.store.Portal(), SpendCaps: s.store,
 		Providers: s.store, Models: s.store, Rates: s.store, Breakers: s.store, CacheRules: s.store,
 		Credentials: secret.New([32]byte{7}), Reach: s.reach, Operations: s.running, Replicas: s.store, Books: s.store, AlertRules: s.store,
 		Alerts: s.store, OwnAlerts: s.store.Portal(),

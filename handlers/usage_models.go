@@ -233,6 +233,8 @@ func meterModel(label string, m usage.Meter, hard bool) usageviews.Meter {
 
 func allowanceState(say i18n.Printer, a usage.Allowance) (ui.Tone, string) {
 	switch ratio := a.Ratio(); {
+	case a.CapReached():
+		return ui.Bad, say.T("spend.word.reached")
 	case ratio >= 1 && a.Hard:
 		return ui.Bad, say.T("usage.quota.blocked")
 	case ratio > 1:

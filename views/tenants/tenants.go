@@ -69,6 +69,8 @@ type Allowance struct {
 	Start, End             time.Time
 	Blocks                 bool
 	Price, Charge, Overage money.Micros // of the period; of the excess so far; a token above
+	Capped, CapReached     bool         // what is charged has an end; and it has come
+	Cap, Charged           money.Micros // that end, and what counts towards it
 }
 
 // fuller is the kind of token nearer to its limit, which is the one to look at in a list.

@@ -12,6 +12,7 @@ type QuotaModel struct {
 	Label       string // "Tokens de entrada"
 	Used, Limit int64
 	Charged     bool // the limit stops nothing: what is above it is charged
+	Money       bool // an amount of BRL in micros, rather than tokens
 }
 
 // Shares of a limit from which its bar speaks up.
@@ -61,6 +62,9 @@ func (m QuotaModel) word(p i18n.Printer) string {
 }
 
 func (m QuotaModel) exact(p i18n.Printer) string {
+	if m.Money {
+		return m.figures(p)
+	}
 	if m.Limit <= 0 {
 		return p.T("ui.quota.exact_unlimited", "used", m.Used)
 	}
@@ -68,10 +72,14 @@ func (m QuotaModel) exact(p i18n.Printer) string {
 }
 
 func (m QuotaModel) figures(p i18n.Printer) string {
-	if m.Limit <= 0 {
-		return p.T("ui.quota.unlimited", "used", p.Compact(m.Used))
+	figure := p.Compact
+	if m.Money {
+		figure = func(n int64) string { return p.Money(n, "BRL") }
 	}
-	return p.T("ui.quota.figures", "used", p.Compact(m.Used), "limit", p.Compact(m.Limit))
+	if m.Limit <= 0 {
+		return p.T("ui.quota.unlimited", "used", figure(m.Used))
+	}
+	return p.T("ui.quota.figures", "used", figure(m.Used), "limit", figure(m.Limit))
 }
 
 func (m QuotaModel) share(p i18n.Printer) string {
