@@ -38,6 +38,9 @@ type sizes struct {
 
 	commitRounds, commitEvents int // events a round
 
+	alerts       int // that are raised one after the other
+	alertBatches int // of 1,000 events
+
 	questions, mixWarmup, mixCalls int
 }
 
@@ -50,6 +53,7 @@ var (
 		redisRounds:   3,
 		replicaRounds: 3, replicaCalls: 90_000,
 		commitRounds: 3, commitEvents: 150_000,
+		alerts: 30, alertBatches: 100,
 		questions: 5000, mixWarmup: 10_000, mixCalls: 20_000,
 	}
 	short = sizes{
@@ -60,6 +64,7 @@ var (
 		redisRounds:   1,
 		replicaRounds: 1, replicaCalls: 90_000,
 		commitRounds: 1, commitEvents: 40_000,
+		alerts: 10, alertBatches: 30,
 		questions: 5000, mixWarmup: 10_000, mixCalls: 10_000,
 	}
 )
@@ -161,7 +166,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 	}{
 		{"memory", b.hold}, {"whole", b.whole}, {"open", b.open}, {"streams", b.streams}, {"mix", b.mixed}, {"redis", b.redis},
 		{"replicas", b.replicas},
-		{"commits", b.commits},
+		{"commits", b.commits}, {"alerts", b.alerts},
 	}
 	if err := b.warm(ctx); err != nil {
 		return err

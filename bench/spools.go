@@ -85,6 +85,14 @@ func (t times) percentile(p int) float64 {
 	return t[(len(t)-1)*p/100]
 }
 
+func (t times) mean() float64 {
+	sum := 0.0
+	for _, one := range t {
+		sum += one
+	}
+	return sum / float64(max(len(t), 1))
+}
+
 // timedSink is a replica's committer, timed.
 type timedSink struct {
 	commit  func(ctx context.Context, events []usage.Event) error
