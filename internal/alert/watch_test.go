@@ -89,7 +89,7 @@ func TestAnEpisodeIsRaisedOnceAndAgainOnlyAfterItsTime(t *testing.T) {
 				rested := !was || !now.Before(last.Add(time.Duration(rule.Rearm)*time.Minute))
 				// A worse threshold that goes on says it already.
 				worse := slices.ContainsFunc(rule.Thresholds, func(o int64) bool {
-					return rule.severity(o) > rule.severity(threshold) && going[o] && len(readings) > 0 && is(value, o)
+					return (o < threshold) == (direction == Down) && o != threshold && going[o] && len(readings) > 0 && is(value, o)
 				})
 				want := reached && !going[threshold] && rested && !worse
 				if slices.Contains(told, threshold) != want {
