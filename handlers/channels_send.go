@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"crypto/rand"
+	"errors"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -138,7 +139,11 @@ func (h channelPages) try(c *fiber.Ctx, d alert.Destination) channels.Tested {
 		h.Log.WarnContext(c.UserContext(), "test of a channel failed", "request_id", at(c).RequestID, "channel", d.ID, "error", err)
 		return channels.Tested{Done: true, Text: say.T("channels.test_unavailable")}
 	}
-	return channels.Tested{Done: true, Text: say.T("channels.test_failed", "answer", answer)}
+	failed := say.T("channels.test_failed", "answer", answer)
+	if errors.Is(err, alert.ErrRefused) {
+		failed += " " + say.T("channels.test_hint")
+	}
+	return channels.Tested{Done: true, Text: failed}
 }
 
 func (h channelPages) audience() alert.Audience {

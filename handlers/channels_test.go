@@ -204,7 +204,7 @@ func TestATestIsSentAndTheAnswerShown(t *testing.T) {
 	b.header.Set("HX-Request", "true")
 	b.post(path+"/test", nil).status(http.StatusOK).has("O teste foi entregue", "HTTP 200: ok")
 	box.answer, box.err = "HTTP 404: no_service", alert.Refused(errors.New("HTTP 404: no_service"))
-	b.post(path+"/test", nil).status(http.StatusOK).has("O teste não foi entregue", "no_service")
+	b.post(path+"/test", nil).status(http.StatusOK).has("O teste não foi entregue", "no_service", "gere um novo")
 	d := box.sent[0]
 	if d.Kind != alert.TestNotice || d.TenantID != b.user.TenantID || d.Channel != alert.Slack || d.MessageID == box.sent[1].MessageID {
 		t.Errorf("sent %+v", d)

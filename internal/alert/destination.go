@@ -172,7 +172,7 @@ func (d DestinationDraft) applyURL(f *fault.Form, a *Access, plain bool) string 
 	if err != nil {
 		return ""
 	}
-	return u.Host
+	return strings.TrimSuffix(u.Host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])
 }
 
 // wrongURL is the key of what is wrong with an address as it is written; "" is nothing. Where it leads is looked at

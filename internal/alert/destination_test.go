@@ -90,6 +90,9 @@ func TestWhatIsLeftEmptyStaysAsItWas(t *testing.T) {
 	if err != nil || a.URL != before.URL || target != "a.example" || len(a.Secrets) != 1 {
 		t.Errorf("%v %q %v", a, target, err)
 	}
+	if _, target, _ := draft(Teams, "https://x.logic.azure.com:443/workflows/1").Apply(Access{}, false); target != "x.logic.azure.com" {
+		t.Errorf("the port that goes without saying: %q", target)
+	}
 	a, target, err = draft(Webhook, "https://b.example/other").Apply(before, false)
 	if err != nil || a.URL != "https://b.example/other" || target != "b.example" || len(a.Secrets) != 1 {
 		t.Errorf("%v %q %v", a, target, err)

@@ -250,9 +250,9 @@ type SecretModel struct {
 func (m SecretModel) verify() []example {
 	return []example{
 		{"example-python", "Python", "# pip install standardwebhooks\nfrom standardwebhooks import Webhook\n\n" +
-			"Webhook(\"" + m.Secret + "\").verify(request.body, request.headers)"},
+			"hook = Webhook(\"" + m.Secret + "\")\nevent = hook.verify(body, headers)"},
 		{"example-node", "Node.js", "// npm install standardwebhooks\nimport { Webhook } from \"standardwebhooks\";\n\n" +
-			"new Webhook(\"" + m.Secret + "\").verify(rawBody, request.headers);"},
+			"const hook = new Webhook(\"" + m.Secret + "\");\nconst event = hook.verify(body, headers);"},
 	}
 }
 
