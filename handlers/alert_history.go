@@ -277,6 +277,9 @@ func (f historyFilters) into(m *alerts.HistoryModel, counts alert.HistoryCounts)
 	}
 	parts := alerts.Chips{Label: say.T("alert_events.part")}
 	for _, part := range historyParts {
+		if m.Portal && counts.Of(part) == 0 && part != f.q.Part && part != alert.WholeHistory {
+			continue // customers have few
+		}
 		word := string(part)
 		if part == alert.WholeHistory {
 			word = "all"

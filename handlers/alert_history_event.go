@@ -178,12 +178,7 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 	case alert.OutputQuota:
 		m.Bar = &ui.QuotaModel{Label: say.T("usage.tokens.output"), Used: what.UsedOut, Limit: what.LimitOut, Charged: !what.Blocks}
 	}
-	for _, e := range one.Group {
-		if e.ID != id {
-			also := whatOf(e, portal)
-			m.Also = append(m.Also, ui.Link{Label: say.T("alert_events.metric."+string(e.Metric)) + ": " + also.Limit(say), Href: h.path + "/" + strconv.FormatInt(e.ID, 10)})
-		}
-	}
+	m.Also = alsoRaised(say, one, h.path)
 	for _, msg := range one.Messages {
 		m.Messages = append(m.Messages, p.messageModel(say, msg, here, now, portal))
 	}
@@ -196,6 +191,29 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 		p.teamSide(say, &m, one, v.User.Role.MayEdit(), now)
 	}
 	return m, nil
+}
+
+// alsoRaised is what else its audience was told of together with an alert: a line for each metric with its other thresholds.
+func alsoRaised(say i18n.Printer, one alert.Case, path string) []ui.Link {
+	var lines []ui.Link
+	places := map[alert.Metric]int{}
+	for _, e := range one.Group { // the leads first, then from the highest threshold down
+		if e.ID == one.ID {
+			continue
+		}
+		limit := alerts.Figure(say, string(e.Unit), e.Threshold)
+		if i, ok := places[e.Metric]; ok {
+			lines[i].Label += ", " + limit
+			continue
+		}
+		line := ui.Link{Label: say.T("alert_events.metric."+string(e.Metric)) + ": " + limit}
+		if e.Lead {
+			line.Href = path + "/" + strconv.FormatInt(e.ID, 10)
+		}
+		places[e.Metric] = len(lines)
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // teamSide is what only the team can do about an alert.

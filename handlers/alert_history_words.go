@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fila-ia/filaia/internal/alert"
@@ -123,6 +124,9 @@ func arrival(say i18n.Printer, one alert.Case, counts func(string) string) alert
 	return alerts.Moment{Title: say.T("alert_events.timeline.delivered"), Note: counts("delivered_note"), At: last, Done: true, Tone: ui.OK}
 }
 
+// keptPrefix begins the answer of a message that was kept as a file, because e-mail is not set up.
+const keptPrefix = "outbox/"
+
 // messageModel is one delivery with its attempts.
 func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now time.Time, own bool) alerts.Message {
 	model := alerts.Message{ID: m.ID, Icon: "plug-connected", Way: say.T("alert_events.channel." + string(m.Channel)), To: m.Recipient, Name: m.Name}
@@ -154,6 +158,13 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 	for i, t := range m.Tries {
 		tone := map[alert.Outcome]ui.Tone{alert.OutcomeDelivered: ui.OK, alert.OutcomeRetry: ui.Warn, alert.OutcomeRefused: ui.Bad}[t.Outcome]
 		try := alerts.Try{Number: i + 1, At: t.At, State: alerts.State{Tone: tone, Word: say.T("alert_events.try." + string(t.Outcome))}, Answer: t.Answer}
+		if strings.HasPrefix(t.Answer, keptPrefix) { // without a server nothing leaves this machine
+			try.State = alerts.State{Tone: ui.Warn, Word: say.T("alert_events.try.kept")}
+			model.State = alerts.State{Tone: ui.Warn, Word: say.T("alert_events.delivery.kept")}
+			if own {
+				try.Answer = ""
+			}
+		}
 		if t.Took > 0 {
 			try.Took = say.Duration(t.Took)
 		}
@@ -176,11 +187,7 @@ func eventFacts(say i18n.Printer, one alert.Case, own bool) []ui.Fact {
 		add("tenant", d.Tenant)
 		add("provider", d.Provider)
 		add("replica", d.Replica)
-		to := "to.team"
-		if one.Audience == alert.Customer {
-			to = "to.customers"
-		}
-		add("audience", say.T("alert_events."+to))
+		add("audience", say.T("alert_events.audience."+string(one.Audience)))
 	}
 	add("plan", d.Plan)
 	add("key", d.Key)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
@@ -15,11 +17,16 @@ const unseenMost = 100
 const unseenQuery = `SELECT count(*) FROM (SELECT FROM alert_events e
 	WHERE e.lead AND e.audience = $1 AND ($2::bigint = 0 OR e.tenant_id = $2) AND e.id > $3 AND ` + openAlert + ` LIMIT $4) AS unseen`
 
-// seenUpTo is the last alert that a person has seen. Who has never opened the inbox has seen what was there before them.
+// seenUpTo is the last alert that a person has seen. Who asks for the first time has seen what was there before them.
 func (s *Store) seenUpTo(ctx context.Context, userID int64) (id int64, err error) {
-	const seen = `SELECT COALESCE((SELECT event_id FROM alert_seen WHERE user_id = $1),
-		(SELECT max(e.id) FROM alert_events e, users u WHERE u.id = $1 AND e.raised_at < u.created_at), 0)`
-	if err := s.db.GetContext(ctx, &id, seen, userID); err != nil {
+	err = s.db.GetContext(ctx, &id, `SELECT event_id FROM alert_seen WHERE user_id = $1`, userID)
+	if errors.Is(err, sql.ErrNoRows) {
+		const begin = `INSERT INTO alert_seen (user_id, event_id)
+			SELECT id, COALESCE((SELECT max(e.id) FROM alert_events e WHERE e.raised_at < u.created_at), 0) FROM users u WHERE id = $1
+			ON CONFLICT (user_id) DO UPDATE SET event_id = alert_seen.event_id RETURNING event_id`
+		err = s.db.GetContext(ctx, &id, begin, userID)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("inbox of user %d: %w", userID, err)
 	}
 	return id, nil
