@@ -226,7 +226,7 @@ func TestRulesSayWhatTheyWatch(t *testing.T) {
 		}
 	}
 	m := alerts.Rule{Roles: []string{"tenant_admin"}, Contacts: true, Addresses: []string{"ana@x.com"}, Channels: []alerts.Channel{{Name: "Operação"}, {Name: "Velho", Gone: true}}}
-	if got, want := m.Told(say), "Administradores do cliente, e-mail de contato do cliente, ana@x.com, Operação e Velho (desativado)"; got != want {
+	if got, want := m.Told(say), "Administradores do cliente, contato do cliente, ana@x.com, Operação e Velho (desativado)"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

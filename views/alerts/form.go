@@ -153,7 +153,7 @@ func (m FormModel) inputMode() string {
 func (m FormModel) addresses(name, label string) ui.Field {
 	f := m.helped(name, label, "alerts.help.addresses")
 	f.Optional, f.Rows = true, 2
-	f.Attrs = templ.Attributes{"spellcheck": "false", "autocapitalize": "none", "placeholder": "nome@empresa.com.br"}
+	f.Attrs = templ.Attributes{"spellcheck": "false", "autocapitalize": "none", "placeholder": m.Frame.Printer.T("alerts.example_address")}
 	return f
 }
 
