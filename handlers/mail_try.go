@@ -79,7 +79,7 @@ func (p *Panel) testMail(c *fiber.Ctx) error {
 		return p.mailPage(c, mail.Result{Done: true, Title: v.Say.T("mail.result.send_failed"), Text: v.Say.T(failed.Key, failed.Args...), Answer: failed.Detail})
 	}
 	if ready, err := mailer.MailReady(ctx); err == nil && !ready {
-		return p.mailPage(c, mail.Result{Done: true, OK: true, Title: v.Say.T("mail.result.kept"), Text: v.Say.T("mail.result.kept_text"), Answer: answer})
+		return p.mailPage(c, mail.Result{Done: true, OK: true, Title: v.Say.T("mail.result.kept"), Text: v.Say.T("mail.result.kept_text")})
 	}
 	return p.mailPage(c, mail.Result{
 		Done: true, OK: true, Title: v.Say.T("mail.result.sent", "address", d.Recipient), Text: v.Say.T("mail.result.sent_text"), Answer: answer,

@@ -201,10 +201,13 @@ func (c *conversation) give(l *letter) (string, error) {
 
 // refused tells what came of a step for which the message itself may be to blame.
 func (c *conversation) refused(step string, err error) (string, error) {
-	t := c.trouble(step, "", err)
 	var said *textproto.Error
 	if !errors.As(err, &said) {
-		return "", t
+		return "", c.trouble(step, "mail.problem.broken", err)
+	}
+	t := c.trouble(step, refusedKey[step], err)
+	if said.Code/100 == 4 {
+		t = c.trouble(step, "mail.problem.later", err)
 	}
 	if forGood(said) {
 		t = alert.Refused(t)

@@ -34,7 +34,8 @@ type Config struct {
 	Environment *config.SMTP // nil: Settings say
 	DataDir     string       // messages are kept in its folder outbox
 	Now         func() time.Time
-	Roots       *x509.CertPool // nil: the system's
+	Roots       *x509.CertPool  // nil: the system's
+	Google      oauth2.Endpoint // the zero value: where it is
 }
 
 // Sender sends. It is safe for concurrent use.
@@ -55,9 +56,12 @@ func New(c Config) *Sender {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Google == (oauth2.Endpoint{}) {
+		c.Google = google()
+	}
 	return &Sender{
 		Config: c, outbox: filepath.Join(c.DataDir, "outbox"),
-		tokens: &tokens{endpoint: google(), client: &http.Client{Timeout: 15 * time.Second}},
+		tokens: &tokens{endpoint: c.Google, client: &http.Client{Timeout: 15 * time.Second}},
 		dial:   (&net.Dialer{}).DialContext,
 		resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)

@@ -99,6 +99,9 @@ func signInKey(r route, err error) string {
 	return "mail.problem.sign_in"
 }
 
+// refusedKey says in which words a refusal of the sender, the recipient or the message is told.
+var refusedKey = map[string]string{stepFrom: "mail.problem.from", stepTo: "mail.problem.to", stepData: "mail.problem.data"}
+
 // settingsToBlame are refusals that no other message would escape: the operator will mend the settings, and then it goes.
 var settingsToBlame = []int{500, 502, 503, 504, 523, 530, 534, 535, 538}
 
