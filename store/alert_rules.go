@@ -201,18 +201,22 @@ func (s *Store) compareScopes(ctx context.Context, rules []alert.Listed) error {
 
 // AlertRulesFor gives all rules that may cover a tenant or one of its keys, switched off or not, and what of the tenant they
 // cover: alert.Effective(rules, covered) are those that hold for the tenant's own plan. NotFound when there is no such tenant.
-func (s *Store) AlertRulesFor(ctx context.Context, tenantID int64) (rules []alert.Rule, covered alert.Covered, err error) {
+func (s *Store) AlertRulesFor(ctx context.Context, tenantID int64) ([]alert.Rule, alert.Covered, error) {
+	return rulesCovering(ctx, s.db, tenantID)
+}
+
+func rulesCovering(ctx context.Context, db sqlx.QueryerContext, tenantID int64) (rules []alert.Rule, covered alert.Covered, err error) {
 	covered.TenantID = tenantID
 	const plan = `SELECT coalesce((SELECT v.plan_id FROM subscriptions u JOIN plan_versions v ON v.id = u.plan_version_id
 		WHERE u.tenant_id = t.id AND u.scope = 'tenant' AND u.ended_at IS NULL LIMIT 1), 0) FROM tenants t WHERE t.id = $1`
-	if err := s.db.GetContext(ctx, &covered.PlanID, plan, tenantID); err != nil {
+	if err := sqlx.GetContext(ctx, db, &covered.PlanID, plan, tenantID); err != nil {
 		return nil, covered, fmt.Errorf("plan of tenant %d: %w", tenantID, known(err, "tenants.error.not_found"))
 	}
 	var rows []alertRuleRow
 	query := `SELECT ` + alertRuleColumns + ` ` + alertRuleFrom + ` WHERE r.deleted_at IS NULL AND (r.scope = 'all' OR r.tenant_id = $1
 		OR r.plan_id IN (SELECT v.plan_id FROM subscriptions u JOIN plan_versions v ON v.id = u.plan_version_id
 			WHERE u.tenant_id = $1 AND u.ended_at IS NULL)) ORDER BY ` + ruleOrder() + `, r.id`
-	if err := s.db.SelectContext(ctx, &rows, query, tenantID); err != nil {
+	if err := sqlx.SelectContext(ctx, db, &rows, query, tenantID); err != nil {
 		return nil, covered, fmt.Errorf("rules for tenant %d: %w", tenantID, err)
 	}
 	rules = make([]alert.Rule, len(rows))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
 
@@ -22,6 +23,7 @@ type tenantRow struct {
 	TPM             int        `db:"tokens_per_minute"`
 	Parallel        int        `db:"parallel_calls"`
 	Status          string     `db:"status"`
+	Language        string     `db:"language"`
 	CreatedAt       time.Time  `db:"created_at"`
 	SubscriptionID  int64      `db:"subscription_id"`
 	PlanID          int64      `db:"plan_id"`
@@ -33,7 +35,7 @@ type tenantRow struct {
 	LastCallAt      *time.Time `db:"last_call_at"`
 }
 
-const tenantColumns = `t.id AS tenant_id, t.name AS tenant_name, t.email, t.tax_id, t.time_zone, t.billing_day, t.status, t.created_at,
+const tenantColumns = `t.id AS tenant_id, t.name AS tenant_name, t.email, t.tax_id, t.time_zone, t.language, t.billing_day, t.status, t.created_at,
 	coalesce(t.requests_per_minute, 0) AS requests_per_minute, coalesce(t.tokens_per_minute, 0) AS tokens_per_minute,
 	coalesce(t.parallel_calls, 0) AS parallel_calls,
 	s.id AS subscription_id, s.anchor_day, p.id AS plan_id, p.name AS plan_name, v.number AS plan_version,
@@ -62,7 +64,7 @@ const tenantFrom = `FROM tenants t
 
 func (r tenantRow) tenant(now time.Time) (tenancy.Tenant, error) {
 	t := tenancy.Tenant{
-		ID: r.TenantID, Name: r.TenantName, Email: r.Email, TaxID: r.TaxID, TimeZone: r.TimeZone, BillingDay: r.BillingDay,
+		ID: r.TenantID, Name: r.TenantName, Email: r.Email, TaxID: r.TaxID, TimeZone: r.TimeZone, Language: i18n.Lang(r.Language), BillingDay: r.BillingDay,
 		Status: tenancy.TenantStatus(r.Status), CreatedAt: r.CreatedAt, SubscriptionID: r.SubscriptionID,
 		PlanID: r.PlanID, PlanName: r.PlanName, PlanVersion: r.PlanVersion, NewestVersion: r.NewestVersion,
 		NextPlanName: r.NextPlanName, NextPlanVersion: r.NextPlanVersion, Keys: r.Keys, LastCallAt: r.LastCallAt,

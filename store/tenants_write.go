@@ -23,10 +23,10 @@ func (s *Store) CreateTenant(ctx context.Context, d tenancy.TenantDraft) (tenant
 		}
 		var id int64
 		const insert = `INSERT INTO tenants (name, email, tax_id, time_zone, billing_day, created_at, updated_at,
-				requests_per_minute, tokens_per_minute, parallel_calls)
-			VALUES ($1, $2, $3, $4, $5, $6, $6, NULLIF($7, 0), NULLIF($8, 0), NULLIF($9, 0)) RETURNING id`
+				requests_per_minute, tokens_per_minute, parallel_calls, language)
+			VALUES ($1, $2, $3, $4, $5, $6, $6, NULLIF($7, 0), NULLIF($8, 0), NULLIF($9, 0), COALESCE(NULLIF($10, ''), 'pt-BR')) RETURNING id`
 		if err := tx.GetContext(ctx, &id, insert, d.Name, d.Email, d.TaxID, d.TimeZone, d.BillingDay, tx.now,
-			d.Rates.RequestsPerMinute, d.Rates.TokensPerMinute, d.Rates.ParallelCalls); err != nil {
+			d.Rates.RequestsPerMinute, d.Rates.TokensPerMinute, d.Rates.ParallelCalls, string(d.Language)); err != nil {
 			return known(err, tenantMissing)
 		}
 		if _, err := tx.subscribe(ctx, id, "tenant", version.ID, d.BillingDay); err != nil {
@@ -61,10 +61,11 @@ func (s *Store) UpdateTenant(ctx context.Context, id int64, d tenancy.TenantDraf
 			return err
 		}
 		const update = `UPDATE tenants SET name = $2, email = $3, tax_id = $4, time_zone = $5, billing_day = $6, updated_at = $7,
-				requests_per_minute = NULLIF($8, 0), tokens_per_minute = NULLIF($9, 0), parallel_calls = NULLIF($10, 0)
+				requests_per_minute = NULLIF($8, 0), tokens_per_minute = NULLIF($9, 0), parallel_calls = NULLIF($10, 0),
+				language = COALESCE(NULLIF($11, ''), language)
 			WHERE id = $1`
 		if _, err := tx.ExecContext(ctx, update, id, d.Name, d.Email, d.TaxID, d.TimeZone, d.BillingDay, tx.now,
-			d.Rates.RequestsPerMinute, d.Rates.TokensPerMinute, d.Rates.ParallelCalls); err != nil {
+			d.Rates.RequestsPerMinute, d.Rates.TokensPerMinute, d.Rates.ParallelCalls, string(d.Language)); err != nil {
 			return known(err, tenantMissing)
 		}
 		const anchor = `UPDATE subscriptions SET anchor_day = $2 WHERE tenant_id = $1 AND ended_at IS NULL AND anchor_day <> $2`
@@ -99,6 +100,9 @@ func changedFields(before tenancy.Tenant, d tenancy.TenantDraft) map[string]any 
 	}
 	if d.TimeZone != before.TimeZone {
 		details["time_zone"] = d.TimeZone
+	}
+	if d.Language != "" && d.Language != before.Language {
+		details["language"] = d.Language
 	}
 	if d.BillingDay != before.BillingDay {
 		details["billing_day"] = d.BillingDay

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/fila-ia/filaia/internal/fault"
+	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
@@ -29,9 +31,10 @@ type Tenant struct {
 	ID         int64
 	Name       string
 	Email      string
-	TaxID      string // CNPJ or CPF, upper case, no punctuation; may be empty
-	TimeZone   string // IANA name
-	BillingDay int    // 1..31; months that are shorter use their last day
+	TaxID      string    // CNPJ or CPF, upper case, no punctuation; may be empty
+	TimeZone   string    // IANA name
+	Language   i18n.Lang // that its address is written to in
+	BillingDay int       // 1..31; months that are shorter use their last day
 	Status     TenantStatus
 	Rates      Rates // of all its keys together, beside the plan's
 	CreatedAt  time.Time
@@ -54,6 +57,7 @@ type TenantDraft struct {
 	Email      string
 	TaxID      string
 	TimeZone   string
+	Language   i18n.Lang // "": i18n.PtBR for a new tenant, as it is for one that is there
 	BillingDay int
 	PlanID     int64
 	Rates      Rates
@@ -73,6 +77,7 @@ func (d *TenantDraft) Validate() error {
 	}
 	_, err := time.LoadLocation(d.TimeZone)
 	f.Check(err == nil && d.TimeZone != "" && d.TimeZone != "Local", "time_zone", "error.time_zone", "value", d.TimeZone)
+	f.Check(d.Language == "" || slices.Contains(i18n.Langs(), d.Language), "language", "error.choice", "value", d.Language, "accepted", "pt-BR, en")
 	f.Check(d.BillingDay >= 1 && d.BillingDay <= 31, "billing_day", "error.range", "min", 1, "max", 31)
 	f.Check(d.PlanID > 0, "plan", "error.required")
 	d.Rates.check(&f)
