@@ -122,7 +122,7 @@ func allowanceModel(a usage.Allowance) tenants.Allowance {
 	m := tenants.Allowance{
 		Name: a.KeyName, Plan: a.PlanName, UsedIn: a.Input.Used, LimitIn: a.Input.Limit, UsedOut: a.Output.Used, LimitOut: a.Output.Limit,
 		Start: a.Period.Start, End: a.Period.End, Blocks: a.Hard, Price: a.Price, Charge: a.Charge(), Overage: a.OveragePrice,
-		Capped: a.Capped(), CapReached: a.CapReached(), Charged: a.Charged,
+		Capped: a.Capped(), CapReached: a.CapReached(),
 	}
 	if a.Capped() {
 		m.Cap = *a.SpendCap

@@ -79,6 +79,7 @@ func commands() []command {
 		{"plan list", "list plans", planList},
 		{"tenant create", "add a customer, subscribed from now on", tenantCreate},
 		{"tenant list", "list customers", tenantList},
+		{"tenant cap", "cap what a customer is charged above its plan", tenantCap},
 		{"key create", "make an API key; its secret is shown once", keyCreate},
 		{"key list", "list API keys", keyList},
 		{"key limits", "change the limits and the cache of a key; only the flags given change", keyLimits},

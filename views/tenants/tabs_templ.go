@@ -222,9 +222,9 @@ func spendCap(p i18n.Printer, m ShowModel) templ.Component {
 		ctx = templ.ClearChildren(ctx)
 		if m.Tenant.Allowance.Capped {
 			var templ_7745c5c3_Var8 string
-			templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(p.T("spend.fact", "cap", brl(p, m.Tenant.Allowance.Cap), "charged", brl(p, m.Tenant.Allowance.Charged)))
+			templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(p.T("spend.fact", "cap", brl(p, m.Tenant.Allowance.Cap)))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `tenants/tabs.templ`, Line: 64, Col: 107}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `tenants/tabs.templ`, Line: 64, Col: 60}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 			if templ_7745c5c3_Err != nil {

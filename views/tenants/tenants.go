@@ -70,7 +70,7 @@ type Allowance struct {
 	Blocks                 bool
 	Price, Charge, Overage money.Micros // of the period; of the excess so far; a token above
 	Capped, CapReached     bool         // what is charged has an end; and it has come
-	Cap, Charged           money.Micros // that end, and what counts towards it
+	Cap                    money.Micros // that end
 }
 
 // fuller is the kind of token nearer to its limit, which is the one to look at in a list.
