@@ -42,7 +42,7 @@ func newSite(cfg config.Config, db *database, c *core, log *slog.Logger) *site {
 		Providers: db.Store, Models: db.Store, Rates: db.Store, Breakers: db.Store, CacheRules: db.Store,
 		Credentials: c.houses.box, Reach: c.houses.reach, Operations: operations{c, cfg.LeaseGrace}, Replicas: db.Store, Books: db.Store,
 		AlertRules: db.Store, Alerts: db.Store, OwnAlerts: db.Store.Portal(), TenantAlerts: db.Store, Channels: db.Store, Mail: db.Store, SpendCaps: db.Store,
-		ChannelSender: newChannelSender(cfg, db.Store, c.houses.box),
+		ChannelSender: newCaller(cfg, db.Store, c.houses.box),
 		Mailer:        newMailer(cfg, db.Store, c.houses.box), Notices: notices{},
 	})
 	api := v1.New(c.gate, cfg.PublicURL, log)
