@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -51,7 +52,7 @@ func (p *Panel) replayed(c *fiber.Ctx, f *form, t *typedRule) (alerts.Replay, er
 	rule.Enabled = true // what it would tell if it were on
 	_ = rule.Validate() // puts in order; what is wrong with who is told does not matter here
 	if !words.OK {
-		return alerts.Replay{Wrong: true}, nil
+		return alerts.Replay{Wrong: true, Mark: replayMark(t.Rule)}, nil
 	}
 	now := p.Now().In(p.Zone)
 	from := now.AddDate(0, 0, -replayDays)
@@ -59,7 +60,14 @@ func (p *Panel) replayed(c *fiber.Ctx, f *form, t *typedRule) (alerts.Replay, er
 	if err != nil {
 		return alerts.Replay{}, err
 	}
-	return replayModel(at(c).Say, got, from, now), nil
+	m := replayModel(at(c).Say, got, from, now)
+	m.Mark = replayMark(t.Rule)
+	return m, nil
+}
+
+// replayMark changes with all that decides what a rule would have raised, and not with who is told of it.
+func replayMark(r alert.Rule) string {
+	return fmt.Sprint(r.Metric, r.Audience, r.Scope, r.PlanID, r.TenantID, r.KeyID, r.Unit, slices.Sorted(slices.Values(r.Thresholds)), r.Direction, r.Window)
 }
 
 // replayModel counts by whom the alerts are about. One message tells of what is raised together, but each counts here: a

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/a-h/templ"
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/fila-ia/filaia/internal/alert"
@@ -180,6 +181,10 @@ func (p *Panel) ruleWords(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	part := alerts.WordsText(at(c).Say, words)
+	parts := []templ.Component{alerts.WordsText(at(c).Say, words)}
+	if mark := f.Text("replayed"); mark != "" && mark != replayMark(t.Rule) {
+		parts = append(parts, alerts.ReplayGone(at(c).Say))
+	}
+	part := templ.Join(parts...)
 	return p.render(c, part, part)
 }

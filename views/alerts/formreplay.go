@@ -9,8 +9,9 @@ import (
 
 // Replay is what a rule would have raised in the last days.
 type Replay struct {
-	Known  bool // something is kept that tells
-	Wrong  bool // the form cannot be read
+	Mark   string // what the rule watched when it was asked
+	Known  bool   // something is kept that tells
+	Wrong  bool   // the form cannot be read
 	Since  time.Time
 	Whole  bool // Since is where the days begin, not where records do
 	Total  int
