@@ -35,7 +35,7 @@ func written(v any) ([]byte, error) {
 // slack writes for an incoming webhook: blocks for those who look, text for notifications. verbatim keeps Slack from
 // looking for links and names itself.
 func slack(n alert.Notice, t alert.Text) ([]byte, error) {
-	head, body := fit(t.Subject, slackHead, slackMark), fit(t.Short, slackBody, slackMark)
+	head, body := fit(t.Subject, slackHead, slackMark), fit(rest(t), slackBody, slackMark)
 	section := func(text string) object {
 		return object{"type": "section", "text": object{"type": "mrkdwn", "text": text, "verbatim": true}}
 	}
@@ -59,7 +59,7 @@ func teams(n alert.Notice, t alert.Text) ([]byte, error) {
 		return object{"type": "RichTextBlock", "spacing": spacing, "inlines": []object{run}}
 	}
 	body := []object{rich(object{"text": fit(t.Subject, teamsHead, asIs), "weight": "Bolder", "size": "Medium"}, "None")}
-	for _, part := range strings.SplitN(fit(t.Short, teamsBody, asIs), "\n", teamsParts) {
+	for _, part := range strings.SplitN(fit(rest(t), teamsBody, asIs), "\n", teamsParts) {
 		if part = strings.TrimSpace(strings.ReplaceAll(part, "\n", " ")); part != "" {
 			body = append(body, rich(object{"text": part}, "Small"))
 		}
@@ -78,7 +78,7 @@ func teams(n alert.Notice, t alert.Text) ([]byte, error) {
 
 // discord writes for a channel's webhook. No mention calls anybody.
 func discord(n alert.Notice, t alert.Text) ([]byte, error) {
-	embed := object{"description": fit(t.Short, discordBody, discordMark)}
+	embed := object{"description": fit(rest(t), discordBody, discordMark)}
 	if linkable(t.Link) {
 		embed["title"], embed["url"] = fit(button(n), discordTitle, asIs), t.Link
 	}
@@ -91,8 +91,8 @@ func discord(n alert.Notice, t alert.Text) ([]byte, error) {
 // telegram writes for a bot's sendMessage.
 func telegram(n alert.Notice, t alert.Text, chat string) ([]byte, error) {
 	text := "<b>" + fit(t.Subject, telegramHead, htmlMark) + "</b>"
-	if t.Short != "" {
-		text += "\n\n" + fit(t.Short, telegramBody, htmlMark)
+	if body := rest(t); body != "" {
+		text += "\n\n" + fit(body, telegramBody, htmlMark)
 	}
 	if linkable(t.Link) {
 		text += "\n\n<a href=\"" + escaped(t.Link, htmlMark) + "\">" + escaped(button(n), htmlMark) + "</a>"
@@ -104,3 +104,6 @@ func telegram(n alert.Notice, t alert.Text, chat string) ([]byte, error) {
 func linkable(link string) bool {
 	return len(link) <= maxLink && (strings.HasPrefix(link, "https://") || strings.HasPrefix(link, "http://"))
 }
+
+// rest is what is said below the subject, which texts may begin with.
+func rest(t alert.Text) string { return strings.TrimSpace(strings.TrimPrefix(t.Short, t.Subject)) }

@@ -150,3 +150,18 @@ func TestNoHouseGetsMoreThanItTakes(t *testing.T) {
 		}
 	})
 }
+
+func TestNoChatIsToldTheSubjectTwice(t *testing.T) {
+	say := alert.Text{Subject: "Aviso: 80 %", Short: "Aviso: 80 %\nRestam 20 %."}
+	for _, kind := range chats {
+		body, err := json.Marshal(sent(t, kind, say))
+		must(t, err)
+		want := 1
+		if kind == alert.Slack || kind == alert.Teams { // in notifications too
+			want = 2
+		}
+		if got := strings.Count(string(body), "Aviso"); got != want || !strings.Contains(string(body), "Restam 20 %.") {
+			t.Errorf("%s: %d times in %s", kind, got, body)
+		}
+	}
+}
