@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- What an inbox counts, and a customer's deliveries: its role can't look into event_ids before it is held to its own.
-CREATE INDEX alert_events_leads ON alert_events (audience, id DESC) WHERE lead;
+CREATE INDEX alert_events_unseen ON alert_events (audience, tenant_id, id) WHERE lead AND acknowledged_at IS NULL AND resolved_at IS NULL;
 CREATE INDEX deliveries_tenant ON deliveries (tenant_id, id DESC) WHERE audience = 'customer';
 
 -- Open pages show how messages go. Whoever sends them has a channel of its own and is not woken by this.
@@ -22,4 +22,4 @@ DROP TRIGGER alert_snoozes_notify ON alert_snoozes;
 DROP TRIGGER deliveries_notify ON deliveries;
 DROP FUNCTION notify_inbox();
 DROP INDEX deliveries_tenant;
-DROP INDEX alert_events_leads;
+DROP INDEX alert_events_unseen;
