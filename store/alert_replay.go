@@ -27,7 +27,7 @@ func (s *Store) Replay(ctx context.Context, rule alert.Rule, from, to time.Time)
 		return alert.Replayed{Since: from}, nil
 	}
 	err = s.inTx(ctx, func(t *tx) error {
-		if _, err := t.ExecContext(ctx, `SET TRANSACTION READ ONLY`); err != nil {
+		if _, err := t.ExecContext(ctx, `SET TRANSACTION READ ONLY; `+withoutJIT); err != nil {
 			return err
 		}
 		replayed, err = (&rerun{t, &rule, from.UTC(), to.UTC(), to.Location()}).run(ctx)
@@ -186,13 +186,13 @@ func (r *rerun) addresses(ctx context.Context) ([]alert.Firing, error) {
 		Nth     int64     `db:"nth"`
 	}
 	covered, arg := r.covering(5, "v.plan_id", "n.id", "k.id")
-	query := `SELECT ` + watchedKeyColumns + `, CASE family(u.address) WHEN 4 THEN host(u.address) ELSE text(network(u.address)) END AS address,
-			u.first_seen, u.nth
-		FROM (SELECT a.key_id, a.address, a.first_seen, l.since, count(*) OVER (PARTITION BY a.key_id ORDER BY a.first_seen
-				RANGE BETWEEN $4 * interval '1 second' PRECEDING AND CURRENT ROW) AS nth
-			FROM key_addresses a CROSS JOIN LATERAL (SELECT min(first_seen) AS since FROM key_addresses WHERE key_id = a.key_id) l
-			WHERE a.first_seen > $1 AND a.first_seen <= $2 AND l.since < a.first_seen - $3 * interval '1 second') u
-		JOIN api_keys k ON k.id = u.key_id` + watchedKeyOf + ` WHERE ` + covered + ` ORDER BY u.first_seen DESC LIMIT 10000`
+	query := `SELECT ` + watchedKeyColumns + `, CASE family(a.address) WHEN 4 THEN host(a.address) ELSE text(network(a.address)) END AS address, a.first_seen,
+			(SELECT count(*) FROM key_addresses o WHERE o.key_id = k.id AND o.first_seen <= a.first_seen
+				AND o.first_seen > a.first_seen - $4 * interval '1 second') AS nth
+		FROM key_addresses a JOIN api_keys k ON k.id = a.key_id` + watchedKeyOf + `
+		WHERE a.first_seen > $1 AND a.first_seen <= $2 AND ` + covered + `
+			AND EXISTS (SELECT FROM key_addresses o WHERE o.key_id = a.key_id AND o.first_seen < a.first_seen - $3 * interval '1 second')
+		ORDER BY a.first_seen DESC LIMIT 2000`
 	if err := r.SelectContext(ctx, &rows, query, r.from, r.to, learningTime.Seconds(), addressNews.Seconds(), arg); err != nil {
 		return nil, fmt.Errorf("read new addresses: %w", err)
 	}
