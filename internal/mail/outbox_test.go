@@ -104,8 +104,11 @@ func TestOnlyTheOutboxsOwnFilesCanBeNamed(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(s.outbox, folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(s.outbox, "secret-notes.eml"), []byte("Subject: secret\r\n\r\nx"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{
-		"../secret.key", "..", "", "/etc/passwd", link, "20261122T140506.789Z-0191d6a0-6f00-7c00-8000-0000000000aa.eml/../../secret.key",
+		"secret-notes.eml", "../secret.key", "..", "", "/etc/passwd", link, "20261122T140506.789Z-0191d6a0-6f00-7c00-8000-0000000000aa.eml/../../secret.key",
 		"20261122T140506.789Z-0191d6a0-6f00-7c00-8000-0000000000aa.eml\x00", "%2e%2e%2fsecret.key", "20261122T140506.789Z-0191d6a0-6f00-7c00-8000-0000000000ff.eml",
 	} {
 		if l, err := s.Letter(name); !fault.Is(err, fault.NotFound) || strings.Contains(l.Subject, "secret") {

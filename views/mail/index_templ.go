@@ -111,7 +111,7 @@ func IndexPage(m IndexModel) templ.Component {
 					}
 					return nil
 				})
-				templ_7745c5c3_Err = ui.Card(ui.CardModel{Title: m.Frame.Printer.T("mail.now"), Lead: m.Frame.Printer.T("mail.test_lead", "address", m.To)}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Card(ui.CardModel{Title: m.Frame.Printer.T("mail.now"), Lead: m.lead()}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var3), templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

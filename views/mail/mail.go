@@ -48,6 +48,14 @@ type IndexModel struct {
 // Fact is a name, as a key, and what holds.
 type Fact struct{ Key, Text string }
 
+// lead says where a test goes, once one can be sent.
+func (m IndexModel) lead() string {
+	if m.State != Ready {
+		return ""
+	}
+	return m.Frame.Printer.T("mail.test_lead", "address", m.To)
+}
+
 func (m IndexModel) facts() []ui.Fact {
 	facts := make([]ui.Fact, len(m.Facts))
 	for i, f := range m.Facts {
@@ -84,13 +92,6 @@ type Step struct {
 	OK     bool
 	Name   string // in words
 	Detail string // what was found
-}
-
-func (r Result) tone() ui.Tone {
-	if r.OK {
-		return ui.OK
-	}
-	return ui.Bad
 }
 
 // FormModel is the set-up of one way, with the steps that lead to it.
@@ -134,6 +135,9 @@ func (m FormModel) steps() []guided {
 	return []guided{step("1", ""), step("2", ""), step("3", "")}
 }
 
+// unseen is the hint of what is too short to show any of it.
+const unseen = "…"
+
 // field is an input with what was typed, its error, and what is stored of it.
 func (m FormModel) field(name, label, help string) ui.Field {
 	p := m.Frame.Printer
@@ -143,6 +147,9 @@ func (m FormModel) field(name, label, help string) ui.Field {
 	}
 	if hint := m.Hints[name]; hint != "" {
 		f.Help, f.Optional = p.T("mail.help.kept", "hint", hint), true
+		if hint == unseen {
+			f.Help = p.T("mail.help.kept_unseen")
+		}
 	}
 	return f
 }
