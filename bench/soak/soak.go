@@ -106,6 +106,9 @@ func (s *soak) run(ctx context.Context) (*report, error) {
 	s.settle(ctx, r)
 	endSampling()
 	samplers.Wait()
+	if err := s.checkAlerts(ctx, r); err != nil {
+		return nil, err
+	}
 	s.stopReplicas(r)
 	if err := s.audit(ctx, r); err != nil {
 		return nil, err
@@ -167,8 +170,10 @@ func (s *soak) setUp(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.store, err = store.Open(ctx, s.pg.url())
-	return err
+	if s.store, err = store.Open(ctx, s.pg.url()); err != nil {
+		return err
+	}
+	return s.readers(ctx)
 }
 
 // build compiles the product, unless one is given.
