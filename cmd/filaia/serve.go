@@ -80,7 +80,7 @@ func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) error
 	if err != nil {
 		return err
 	}
-	messenger, err := newMessenger(cfg, db.Store, name, log)
+	messenger, err := newMessenger(cfg, db.Store, name+"-worker", log) // a server may run on the same folder
 	if err != nil {
 		return err
 	}
