@@ -13,7 +13,10 @@ func (p *Panel) Register(app *fiber.App) {
 	app.Get(static.Prefix+"*", static.Handler)
 	p.health(app)
 
-	app.Use(p.observe, p.secureHeaders, p.identify, p.wellFormed, p.checkCSRF)
+	app.Use(p.observe, p.secureHeaders, p.identify, p.wellFormed)
+	p.endMail(app) // before forms must come from our own pages: mail programs post to the links that we sent
+
+	app.Use(p.checkCSRF)
 	p.setup(app)
 	p.auth(app)
 	p.preferences(app)

@@ -66,7 +66,7 @@ func newSiteAt(t *testing.T, address string) *site {
 		Plans: s.store, Tenants: s.store, Keys: s.store, Dashboard: s.store, Portal: s.store.Portal(), SpendCaps: s.store,
 		Providers: s.store, Models: s.store, Rates: s.store, Breakers: s.store, CacheRules: s.store,
 		Credentials: secret.New([32]byte{7}), Reach: s.reach, Operations: s.running, Replicas: s.store, Books: s.store, AlertRules: s.store,
-		Alerts: s.store, OwnAlerts: s.store.Portal(),
+		Alerts: s.store, OwnAlerts: s.store.Portal(), TenantAlerts: s.store,
 	})
 	s.app = fiber.New(fiber.Config{Immutable: true, DisableStartupMessage: true, ErrorHandler: s.Error})
 	s.Register(s.app)

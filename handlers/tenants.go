@@ -110,7 +110,7 @@ func (p *Panel) listTenants(c *fiber.Ctx) error {
 
 func tenantModel(t tenancy.Tenant) tenants.Tenant {
 	m := tenants.Tenant{
-		ID: strconv.FormatInt(t.ID, 10), Name: t.Name, Email: t.Email, TaxID: tenancy.FormatTaxID(t.TaxID), TimeZone: t.TimeZone,
+		ID: strconv.FormatInt(t.ID, 10), Name: t.Name, Email: t.Email, TaxID: tenancy.FormatTaxID(t.TaxID), TimeZone: t.TimeZone, Language: string(t.Language),
 		BillingDay: t.BillingDay, State: tenants.State(t.Status), CreatedAt: t.CreatedAt, LastCallAt: orZero(t.LastCallAt),
 		PlanID: strconv.FormatInt(t.PlanID, 10), PlanName: t.PlanName, PlanVersion: t.PlanVersion, Newest: t.NewestVersion,
 		NextPlan: t.NextPlanName, NextVersion: t.NextPlanVersion, Keys: t.Keys, Rates: rateModel(t.Rates), Allowance: allowanceModel(t.Allowance),

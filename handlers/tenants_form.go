@@ -20,7 +20,7 @@ func (p *Panel) newTenant(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	m.Values = map[string]string{"time_zone": p.Zone.String(), "billing_day": "1", "plan": c.Query("plan")}
+	m.Values = map[string]string{"time_zone": p.Zone.String(), "language": string(i18n.PtBR), "billing_day": "1", "plan": c.Query("plan")}
 	return p.render(c, tenants.FormPage(m), nil)
 }
 
@@ -38,6 +38,7 @@ func (p *Panel) editTenant(c *fiber.Ctx) error {
 	}
 	m.Values = map[string]string{
 		"name": t.Name, "email": t.Email, "tax_id": tenancy.FormatTaxID(t.TaxID), "time_zone": t.TimeZone,
+		"language":    string(t.Language),
 		"billing_day": strconv.Itoa(t.BillingDay), "plan": strconv.FormatInt(t.PlanID, 10),
 	}
 	fillRates(at(c).Say, m.Values, t.Rates)
@@ -115,7 +116,7 @@ func planCards(say i18n.Printer, plans []tenancy.Plan, current int64) []ui.Optio
 
 func readTenant(f *form) tenancy.TenantDraft {
 	return tenancy.TenantDraft{
-		Name: f.Text("name"), Email: f.Text("email"), TaxID: f.Text("tax_id"), TimeZone: f.Text("time_zone"),
+		Name: f.Text("name"), Email: f.Text("email"), TaxID: f.Text("tax_id"), TimeZone: f.Text("time_zone"), Language: i18n.Lang(f.Text("language")),
 		BillingDay: int(min(f.Int("billing_day"), 99)), PlanID: f.IntOr("plan", 0), Rates: readRates(f),
 	}
 }
@@ -170,7 +171,7 @@ func (p *Panel) refuseTenant(c *fiber.Ctx, f *form, t tenancy.Tenant, cause erro
 		return err
 	}
 	m.Values = map[string]string{}
-	for _, name := range []string{"name", "email", "tax_id", "time_zone", "billing_day", "plan", "rpm", "tpm", "parallel"} {
+	for _, name := range []string{"name", "email", "tax_id", "time_zone", "language", "billing_day", "plan", "rpm", "tpm", "parallel"} {
 		m.Values[name] = f.Text(name)
 	}
 	m.Errors, m.Error = fieldErrors(at(c).Say, cause)

@@ -40,7 +40,7 @@ func (p *Panel) identify(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	v.session = session
+	v.session, v.bound = session, c.Cookies(visitorCookie)
 	if found, ok := sessionOf(session); ok {
 		v.User = &found.User
 		v.bound = session.ID

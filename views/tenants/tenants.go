@@ -40,6 +40,7 @@ type Tenant struct {
 	Email      string
 	TaxID      string // with punctuation
 	TimeZone   string // as the form's choice names it
+	Language   string // that its address is written to in
 	BillingDay int
 	State      State
 	CreatedAt  time.Time
@@ -126,6 +127,7 @@ const (
 	Keys     Tab = "keys"
 	Usage    Tab = "usage"
 	Refusals Tab = "refusals"
+	Alerts   Tab = "alerts"
 	Details  Tab = "details"
 )
 
@@ -136,9 +138,10 @@ func (m ShowModel) tabs() []ui.Tab {
 		{Label: p.T("tenants.tab.keys"), Href: base + "/keys"},
 		{Label: p.T("tenants.tab.usage"), Href: base + "?tab=usage"},
 		{Label: p.T("tenants.tab.refusals"), Href: base + "/refusals"},
+		{Label: p.T("tenant_alerts.tab"), Href: base + "/alerts"},
 		{Label: p.T("tenants.tab.details"), Href: base + "/details"},
 	}
-	for i, tab := range []Tab{Overview, Keys, Usage, Refusals, Details} {
+	for i, tab := range []Tab{Overview, Keys, Usage, Refusals, Alerts, Details} {
 		tabs[i].Active = tab == m.Tab
 	}
 	return tabs
