@@ -62,13 +62,16 @@ func refusalWhy(say i18n.Printer, r tenancy.Refusal) string {
 			key += ".none"
 		}
 	case "spend_cap":
-		return say.T(key, "amount", brlOf(say, r.LimitValue), "asked", brlOf(say, r.Asked), "remaining", brlOf(say, r.Remaining))
+		return say.T(key, "amount", brlOf(say, r.LimitValue), "asked", priceOf(say, r.Asked), "remaining", priceOf(say, r.Remaining))
 	}
 	return say.T(key, "n", r.LimitValue, "asked", r.Asked, "remaining", r.Remaining, "key", r.KeyName, "model", r.Model)
 }
 
 // brlOf writes an amount that a refusal keeps.
 func brlOf(say i18n.Printer, micros int64) string { return say.Money(micros, string(money.BRL)) }
+
+// priceOf is brlOf for what may be less than a cent.
+func priceOf(say i18n.Printer, micros int64) string { return say.Price(micros, string(money.BRL)) }
 
 // scopeOf is whose limit it was.
 func scopeOf(r tenancy.Refusal) string {
@@ -115,8 +118,8 @@ func refusalFigures(say i18n.Printer, r tenancy.Refusal, now time.Time) []ui.Sta
 	if r.Limit == tenancy.LimitSpendCap {
 		return append([]ui.StatModel{
 			{Label: say.T("spend.cap"), Value: brlOf(say, r.LimitValue), Note: say.T("spend.refused.limit_note")},
-			{Label: say.T("refusals.asked"), Value: brlOf(say, r.Asked), Note: say.T("spend.refused.asked_note")},
-			{Label: say.T("refusals.remaining"), Value: brlOf(say, r.Remaining), Note: say.T("refusals.remaining_note")},
+			{Label: say.T("refusals.asked"), Value: priceOf(say, r.Asked), Note: say.T("spend.refused.asked_note")},
+			{Label: say.T("refusals.remaining"), Value: priceOf(say, r.Remaining), Note: say.T("refusals.remaining_note")},
 		}, resetFigure(say, r, now)...)
 	}
 	unit := say.T("refusals.unit." + r.Limit)

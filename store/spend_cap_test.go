@@ -125,6 +125,29 @@ func TestACapHoldsAtOnceWhatIsChargedStaysAndWhatIsLeasedMayBeUsed(t *testing.T)
 	s.audit(t)
 }
 
+// TestCallsThatHeldNothingTakeWhatTheCapLeavesAndNoMore: they were under way when the cap was set.
+func TestCallsThatHeldNothingTakeWhatTheCapLeavesAndNoMore(t *testing.T) {
+	s := openShop(t, charging(100, 50))
+	s.capped(t, tokensWorth(30))
+	e := s.call(120, 55)
+	e.Held = false
+	s.used(t, e)
+	if b := s.bucket(t); b.OverrunIn != 0 || b.OverrunOut != 0 {
+		t.Errorf("%+v: 25 of 30 are no overrun", b)
+	}
+	e = s.call(4, 4)
+	e.Held = false
+	s.used(t, e)
+	if b := s.bucket(t); b.OverrunIn+b.OverrunOut != 3 {
+		t.Errorf("%+v: 8 beside the 5 that were left", b)
+	}
+	over, err := s.Overruns(context.Background(), 10)
+	if err != nil || len(over) != 1 || over[0].Cause != usage.OverrunUnheld {
+		t.Errorf("%+v %v", over, err)
+	}
+	s.audit(t)
+}
+
 func TestIdleTokensOfALoweredCapAreNotLeasedAgain(t *testing.T) {
 	s := openShop(t, charging(0, 0))
 	ctx := context.Background()
