@@ -30,7 +30,7 @@ func progressState(say i18n.Printer, e alert.Entry) alerts.State {
 	switch progress {
 	case alert.ProgressFailed:
 		s.Tone = ui.Bad
-	case alert.ProgressUntold, alert.ProgressRaised, alert.ProgressDelivering:
+	case alert.ProgressUntold, alert.ProgressKept, alert.ProgressRaised, alert.ProgressDelivering:
 		s.Tone = ui.Warn
 	case alert.ProgressDelivered:
 		s.Tone = ui.Info
@@ -51,6 +51,8 @@ func historyRow(say i18n.Printer, e alert.Entry, path string, seen int64) alerts
 		State: progressState(say, e), At: e.RaisedAt, New: open && e.ID > seen, Selectable: open, ToldTone: ui.Neutral,
 	}
 	switch {
+	case e.Told.All > 0 && e.Told.Kept == e.Told.All:
+		r.Told, r.ToldExact = say.T("alert_events.told.none"), say.T("alert_events.timeline.kept_note")
 	case e.Told.All > 0:
 		r.Told = say.T("alert_events.told.of", "delivered", e.Told.Delivered, "all", e.Told.All)
 		r.ToldExact = say.T("alert_events.told.exact", "delivered", e.Told.Delivered, "pending", e.Told.Pending, "dead", e.Told.Dead)
@@ -118,14 +120,13 @@ func arrival(say i18n.Printer, one alert.Case, counts func(string) string) alert
 	switch {
 	case one.Told.Dead > 0:
 		return alerts.Moment{Title: say.T("alert_events.timeline.failed"), Note: counts("failed_note"), At: last, Done: true, Tone: ui.Bad}
+	case one.Told.Kept > 0 && one.Told.Kept == one.Told.All:
+		return alerts.Moment{Title: say.T("alert_events.state.kept"), Note: say.T("alert_events.timeline.kept_note"), At: last, Done: true, Tone: ui.Warn}
 	case one.Told.Pending > 0:
 		return alerts.Moment{Title: say.T("alert_events.timeline.waiting"), Note: counts("waiting_note"), Tone: ui.Info}
 	}
 	return alerts.Moment{Title: say.T("alert_events.timeline.delivered"), Note: counts("delivered_note"), At: last, Done: true, Tone: ui.OK}
 }
-
-// keptPrefix begins the answer of a message that was kept as a file, because e-mail is not set up.
-const keptPrefix = "outbox/"
 
 // messageModel is one delivery with its attempts.
 func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now time.Time, own bool) alerts.Message {
@@ -145,6 +146,9 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 	model.State = alerts.State{Word: say.T("alert_events.delivery." + string(m.State)), Tone: map[alert.DeliveryState]ui.Tone{
 		alert.Pending: ui.Warn, alert.Delivered: ui.OK, alert.Dead: ui.Bad, alert.Cancelled: ui.Neutral,
 	}[m.State]}
+	if m.WasKept() {
+		model.State = alerts.State{Tone: ui.Warn, Word: say.T("alert_events.delivery.kept")}
+	}
 	if m.State == alert.Pending && m.DueAt.After(now) {
 		key := "alert_events.delivery.first"
 		if len(m.Tries) > 0 {
@@ -158,9 +162,8 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 	for i, t := range m.Tries {
 		tone := map[alert.Outcome]ui.Tone{alert.OutcomeDelivered: ui.OK, alert.OutcomeRetry: ui.Warn, alert.OutcomeRefused: ui.Bad}[t.Outcome]
 		try := alerts.Try{Number: i + 1, At: t.At, State: alerts.State{Tone: tone, Word: say.T("alert_events.try." + string(t.Outcome))}, Answer: t.Answer}
-		if strings.HasPrefix(t.Answer, keptPrefix) { // without a server nothing leaves this machine
+		if strings.HasPrefix(t.Answer, alert.KeptPrefix) { // without a server nothing leaves this machine
 			try.State = alerts.State{Tone: ui.Warn, Word: say.T("alert_events.try.kept")}
-			model.State = alerts.State{Tone: ui.Warn, Word: say.T("alert_events.delivery.kept")}
 			if own {
 				try.Answer = ""
 			}

@@ -175,18 +175,21 @@ func tellEntries(ctx context.Context, q sqlx.QueryerContext, events []alert.Even
 		Delivered int   `db:"delivered"`
 		Pending   int   `db:"pending"`
 		Dead      int   `db:"dead"`
+		Kept      int   `db:"kept"`
 	}
 	// With a customer's tenant the index of its deliveries serves; the team's question takes that of event_ids.
 	const told = `SELECT x.id, count(*) FILTER (WHERE d.state = 'delivered') AS delivered,
-			count(*) FILTER (WHERE d.state = 'pending') AS pending, count(*) FILTER (WHERE d.state = 'dead') AS dead
+			count(*) FILTER (WHERE d.state = 'pending') AS pending, count(*) FILTER (WHERE d.state = 'dead') AS dead,
+			count(*) FILTER (WHERE d.state = 'delivered' AND starts_with((SELECT a.answer FROM delivery_attempts a
+				WHERE a.delivery_id = d.id ORDER BY a.id DESC LIMIT 1), $2)) AS kept
 		FROM deliveries d CROSS JOIN LATERAL unnest(d.event_ids) AS x (id)
 		WHERE d.event_ids && $1 AND x.id = ANY ($1) GROUP BY x.id`
-	if err := sqlx.SelectContext(ctx, q, &rows, told, pq.Int64Array(ids)); err != nil {
+	if err := sqlx.SelectContext(ctx, q, &rows, told, pq.Int64Array(ids), alert.KeptPrefix); err != nil {
 		return nil, fmt.Errorf("deliveries of %d alerts: %w", len(ids), err)
 	}
 	byID := make(map[int64]alert.Told, len(rows))
 	for _, r := range rows {
-		byID[r.ID] = alert.Told{All: r.Delivered + r.Pending + r.Dead, Delivered: r.Delivered, Pending: r.Pending, Dead: r.Dead}
+		byID[r.ID] = alert.Told{All: r.Delivered + r.Pending + r.Dead, Delivered: r.Delivered, Pending: r.Pending, Dead: r.Dead, Kept: r.Kept}
 	}
 	for i := range entries {
 		entries[i].Told = byID[entries[i].ID]

@@ -57,7 +57,10 @@ func (p Portal) OwnAlert(ctx context.Context, tenantID, id int64) (alert.Case, e
 		}
 		m.Hidden, m.Recipient, m.Name, m.Target = true, "", "", ""
 		for j := range m.Tries {
-			m.Tries[j].Answer, m.Tries[j].Replica = "", ""
+			kept := strings.HasPrefix(m.Tries[j].Answer, alert.KeptPrefix)
+			if m.Tries[j].Answer, m.Tries[j].Replica = "", ""; kept {
+				m.Tries[j].Answer = alert.KeptPrefix // that it was, and not where
+			}
 		}
 	}
 	hide := func(actor *string) {
@@ -95,6 +98,9 @@ func alertCase(ctx context.Context, q sqlx.QueryerContext, id int64) (c alert.Ca
 		switch m.State {
 		case alert.Delivered:
 			c.Told.Delivered++
+			if m.WasKept() {
+				c.Told.Kept++
+			}
 		case alert.Pending:
 			c.Told.Pending++
 		case alert.Dead:

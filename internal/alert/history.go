@@ -1,6 +1,9 @@
 package alert
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Progress is how far an alert is, as people are told.
 type Progress string
@@ -10,14 +13,24 @@ const (
 	ProgressRaised       Progress = "raised"     // its messages are not made yet
 	ProgressDelivering   Progress = "delivering" // some of them are under way
 	ProgressDelivered    Progress = "delivered"  // all of them arrived
+	ProgressKept         Progress = "kept"       // none of them left the machine
 	ProgressFailed       Progress = "failed"     // one of them never will by itself
 	ProgressUntold       Progress = "untold"     // there was nobody to tell
 	ProgressAcknowledged Progress = "acknowledged"
 	ProgressResolved     Progress = "resolved"
 )
 
-// Told counts an alert's messages; cancelled ones are not among them.
-type Told struct{ All, Delivered, Pending, Dead int }
+// Told counts an alert's messages; cancelled ones are not among them. Those that were kept as files, because e-mail is not set
+// up, are among the delivered ones.
+type Told struct{ All, Delivered, Pending, Dead, Kept int }
+
+// KeptPrefix begins the answer to a message that was kept as a file.
+const KeptPrefix = "outbox/"
+
+// WasKept tells whether the message was kept as a file: its last attempt says so.
+func (m Message) WasKept() bool {
+	return m.State == Delivered && len(m.Tries) > 0 && strings.HasPrefix(m.Tries[len(m.Tries)-1].Answer, KeptPrefix)
+}
 
 // Entry is an alert in the history.
 type Entry struct {
@@ -36,6 +49,8 @@ func (e Entry) Progress() Progress {
 		return ProgressFailed
 	case e.Told.Pending > 0:
 		return ProgressDelivering
+	case e.Told.All > 0 && e.Told.Kept == e.Told.All:
+		return ProgressKept
 	case e.Told.All > 0:
 		return ProgressDelivered
 	case e.DispatchedAt.IsZero():
