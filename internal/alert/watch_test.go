@@ -14,7 +14,6 @@ import (
 type booth struct {
 	kind   Kind
 	events []Event
-	ids    map[same]bool // what the database holds at most once
 }
 
 // look is one round of the watch.
