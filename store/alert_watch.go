@@ -71,7 +71,7 @@ func glances() []glance {
 	}
 }
 
-// Watch takes the looks whose time has come. One that fails keeps no other from its turn, and its own comes again at once.
+// Watch takes the looks whose time has come. One that fails keeps no other from its turn, and its own comes again at once unless it took long.
 func (w *Watcher) Watch(ctx context.Context) error {
 	if err := w.readRules(ctx); err != nil {
 		return err
@@ -84,6 +84,9 @@ func (w *Watcher) Watch(ctx context.Context) error {
 		}
 		if err := w.look(ctx, g); err != nil {
 			errs = append(errs, fmt.Errorf("watch %s: %w", g.metric, err))
+			if took := w.steady().Sub(now); took > time.Second { // the others must not wait for it again and again
+				w.due[g.metric] = now.Add(10 * took)
+			}
 			continue
 		}
 		w.due[g.metric] = now.Add(max(g.every, share*w.steady().Sub(now)))
