@@ -597,7 +597,7 @@ func SettingRow(p i18n.Printer, m SettingsModel, s Setting) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var29 string
-			templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinStringErrs(p.T("tenant_alerts.turn_" + s.turn()))
+			templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinStringErrs(p.T("tenant_alerts.turn." + s.turn()))
 			if templ_7745c5c3_Err != nil {
 				return templ.Error{Err: templ_7745c5c3_Err, FileName: `alerts/tenant.templ`, Line: 101, Col: 200}
 			}
