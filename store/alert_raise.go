@@ -139,7 +139,7 @@ func (t *tx) standings(ctx context.Context, periods []int64) ([]standingRow, err
 	const query = `SELECT p.id AS period_id, p.subscription_id, p.tenant_id, v.plan_id, k.id AS key_id, p.starts_at, p.ends_at, n.name AS tenant,
 			pl.name AS plan, coalesce(k.name, '') AS key_name, n.time_zone, v.overage = 'block' AS blocks,
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
-			b.limit_in, b.used_in, b.limit_out, b.used_out, b.charge_brl_micros, coalesce(s.spend_cap_micros, 0) AS cap_micros
+			b.limit_in, b.used_in, b.limit_out, b.used_out, b.charge_brl_micros, coalesce(b.spend_cap_micros, 0) AS cap_micros
 		FROM billing_periods p
 		JOIN quota_buckets b ON b.period_id = p.id
 		JOIN plan_versions v ON v.id = p.plan_version_id JOIN plans pl ON pl.id = v.plan_id

@@ -39,9 +39,19 @@ func (s *Standing) measure(m Metric) (used, base int64, ok bool) {
 	case Overage:
 		return int64(s.Charged), 0, true
 	case SpendCap:
-		return int64(s.Charged), int64(s.Cap), s.Cap > 0
+		most := s.mostCharged()
+		return int64(s.Charged), most, most > 0
 	}
 	return 0, 0, false
+}
+
+// mostCharged is what the cap comes to in whole tokens: it is reached when the next one would pass it.
+func (s *Standing) mostCharged() int64 {
+	limit, price := int64(s.Cap), int64(s.Details.OveragePrice)
+	if price <= 0 || s.Charged >= s.Cap {
+		return limit
+	}
+	return limit - (limit-int64(s.Charged))%price
 }
 
 // watches is where the next look at a metric is kept.

@@ -126,3 +126,15 @@ func TestTheClosestScopeDecidesForEachAudience(t *testing.T) {
 		t.Errorf("the general rules do not hold: %v", got)
 	}
 }
+
+func TestACapIsReachedWithTheLastTokenThatFitsIt(t *testing.T) {
+	rule := Rule{ID: 1, Audience: Operator, Scope: All, Metric: SpendCap, Unit: Percent, Thresholds: []int64{Whole}, Enabled: true}
+	s := Standing{Cap: 1050, Charged: 900, Details: Details{OveragePrice: 100}}
+	if due, next := s.Look([]Rule{rule}); len(due) > 0 || next.Charge != 1000 {
+		t.Errorf("at 900 of 1050 with tokens of 100: due %+v, next %+v", due, next)
+	}
+	s.Charged = 1000
+	if due, _ := s.Look([]Rule{rule}); len(due) != 1 || due[0].Value != Whole {
+		t.Errorf("at 1000, where the next token would pass: %+v", due)
+	}
+}
