@@ -21,7 +21,7 @@ func (p *Panel) ruleFormModel(c *fiber.Ctx, id int64, r alert.Rule) (alerts.Form
 	say := at(c).Say
 	kind, _ := r.Metric.Kind()
 	m := alerts.FormModel{
-		Shape: ruleShape(r), Values: map[string]string{}, Whole: r.OfWhole(), Direction: kind.Both, Window: kind.Window > 0,
+		Shape: ruleShape(r), Values: map[string]string{}, Whole: r.OfWhole(), OwnPlan: r.Metric.OfPlan(), Direction: kind.Both, Window: kind.Window > 0,
 		Rearm: kind.Repeats == alert.PerEpisode, Timed: r.Unit == alert.Seconds || r.Unit == alert.Millis,
 	}
 	title := say.T("alerts.new")

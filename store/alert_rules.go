@@ -168,21 +168,16 @@ func (s *Store) compareScopes(ctx context.Context, rules []alert.Listed) error {
 		ids[i], at[rules[i].ID] = rules[i].ID, &rules[i]
 	}
 	// Of a plan, those count who are on it; of a customer, its keys.
-	const query = `WITH shown AS MATERIALIZED (SELECT id, audience, metric, scope, plan_id, tenant_id FROM alert_rules WHERE id = ANY ($1))
-		SELECT r.id, count(DISTINCT o.plan_id) FILTER (WHERE o.scope = 'plan') AS plans,
+	const query = `SELECT r.id, count(DISTINCT o.plan_id) FILTER (WHERE o.scope = 'plan') AS plans,
 			count(DISTINCT o.tenant_id) FILTER (WHERE o.scope = 'tenant') AS tenants, count(DISTINCT o.key_id) FILTER (WHERE o.scope = 'key') AS keys,
-			coalesce(bool_or(o.wider), false) AS nearer
-		FROM shown r JOIN LATERAL (
-			SELECT c.scope, c.plan_id, c.tenant_id, c.key_id, false AS wider FROM alert_rules c
-				WHERE r.scope = 'all' AND c.scope <> 'all' AND c.audience = r.audience AND c.metric = r.metric AND c.deleted_at IS NULL
-			UNION ALL SELECT c.scope, NULL, c.tenant_id, c.key_id, false FROM alert_rules c
-				JOIN subscriptions u ON u.tenant_id = c.tenant_id AND u.ended_at IS NULL AND u.scope = 'tenant' JOIN plan_versions v ON v.id = u.plan_version_id
-				WHERE r.scope = 'plan' AND v.plan_id = r.plan_id AND c.audience = r.audience AND c.metric = r.metric AND c.deleted_at IS NULL
-			UNION ALL SELECT c.scope, NULL, c.tenant_id, c.key_id, false FROM alert_rules c
-				WHERE r.scope = 'tenant' AND c.scope = 'key' AND c.tenant_id = r.tenant_id AND c.audience = r.audience AND c.metric = r.metric AND c.deleted_at IS NULL
-			UNION ALL SELECT NULL, NULL, NULL, NULL, true FROM alert_rules c
-				WHERE r.scope <> 'all' AND c.scope = 'all' AND c.audience = r.audience AND c.metric = r.metric AND c.deleted_at IS NULL
-		) o ON true GROUP BY r.id`
+			bool_or(o.scope = 'all') AS nearer
+		FROM alert_rules r JOIN alert_rules o ON o.audience = r.audience AND o.metric = r.metric AND o.deleted_at IS NULL AND CASE r.scope
+			WHEN 'all' THEN o.scope <> 'all'
+			WHEN 'plan' THEN o.scope = 'all' OR o.tenant_id IN (SELECT u.tenant_id FROM subscriptions u JOIN plan_versions v ON v.id = u.plan_version_id
+				WHERE u.ended_at IS NULL AND u.scope = 'tenant' AND v.plan_id = r.plan_id)
+			WHEN 'tenant' THEN o.scope = 'all' OR o.scope = 'key' AND o.tenant_id = r.tenant_id
+			ELSE o.scope = 'all' END
+		WHERE r.id = ANY ($1) GROUP BY r.id`
 	var rows []struct {
 		ID      int64 `db:"id"`
 		Plans   int   `db:"plans"`

@@ -28,6 +28,7 @@ type FormModel struct {
 	Plans     []ui.Option
 	Tenants   []ui.Option
 	Keys      []ui.Option // of the chosen tenant
+	OwnPlan   bool        // only keys with a plan of their own are among them
 	Units     []ui.Option
 	Direction bool // the metric may be watched for less than usual
 	Window    bool // it looks back over a time
@@ -116,8 +117,11 @@ func (m FormModel) metricText() string {
 func (m FormModel) choosing(name string, options []ui.Option) ui.Field {
 	f := m.field(name, "alerts.field."+name)
 	f.Options, f.Placeholder = options, m.Frame.Printer.T("alerts.choose."+name)
-	if name == "tenant" {
+	switch {
+	case name == "tenant":
 		f.Attrs = m.reshapes()
+	case name == "key" && m.OwnPlan:
+		f.Help = m.Frame.Printer.T("alerts.help.key")
 	}
 	return f
 }
