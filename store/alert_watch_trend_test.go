@@ -64,7 +64,7 @@ func TestASuddenChangeStandsBesideTheSameHourOfWeeksBefore(t *testing.T) {
 			l := openLookout(t)
 			a := l.customer("Padaria", l.plan("basis", charging(1000, 1000)).ID)
 			l.at = time.Date(2026, 11, 22, 14, 30, 0, 0, time.UTC)
-			l.add(`audience, scope, metric, unit, thresholds, direction`, `'customer', 'all', 'sudden_change', 'percent', '{2000, 5000}', 'down'`)
+			l.add(`audience, scope, metric, unit, thresholds, direction`, `'customer', 'all', 'sudden_change', 'percent', '{20000, 50000}', 'down'`)
 			l.used(a, 1, 30_000)
 			l.used(a, 2, 20_000)
 			l.used(a, 0, 60_000)
@@ -82,7 +82,7 @@ func TestASuddenChangeStandsBesideTheSameHourOfWeeksBefore(t *testing.T) {
 			l.db.MustExec(`DELETE FROM usage_hourly WHERE hour = '2026-11-22 13:00:00+00'`)
 			l.look(alert.SuddenChange)
 			subject := fmt.Sprintf("customer tenant:%d ", a.ID)
-			l.wantRaised(alert.SuddenChange, "operator installation 30000=30000 lead over", subject+"2000=0 lead", subject+"5000=0")
+			l.wantRaised(alert.SuddenChange, "operator installation 30000=30000 lead over", subject+"20000=0", subject+"50000=0 lead")
 		})
 	}
 }

@@ -76,18 +76,15 @@ func (r *Reading) concerns(rule *Rule) bool {
 	return rule.LooksBack() == r.Window && (!r.Metric.ofCalls() || rule.OfWhole() == (r.Subject.TenantID == 0))
 }
 
-// Reaches tells whether a value comes to a threshold of the rule. Less than usual comes to a share that is as low; a rule for both
-// ways means less by the factor that it means more by: three times as much, or a third.
+// Reaches tells whether a value comes to a threshold of the rule. Less than usual is told by the factor that more is: where the
+// value is a share of what is usual, three times as much and a third of it both come to 300 %.
 func (r *Rule) Reaches(value, threshold int64) bool {
 	up := value >= threshold
 	if r.Direction != Down && r.Direction != Both {
 		return up
 	}
-	down := value <= threshold
-	if threshold > Whole { // value/Whole <= Whole/threshold
-		high, low := bits.Mul64(uint64(max(value, 0)), uint64(threshold))
-		down = high == 0 && low <= Whole*Whole
-	}
+	high, low := bits.Mul64(uint64(max(value, 0)), uint64(max(threshold, 0))) // value/Whole <= Whole/threshold
+	down := high == 0 && low <= Whole*Whole
 	return down || r.Direction == Both && up
 }
 
@@ -174,7 +171,6 @@ func (k Kind) Fresh(alarms []Alarm, told []Earlier, group func() uuid.UUID, now 
 	}
 	groups := map[string]uuid.UUID{}
 	var events []Event
-	var news []*Alarm // that they are of
 	for i := range alarms {
 		a := &alarms[i]
 		if slices.ContainsFunc(heard[about{a.Rule.ID, a.Subject.Key}], func(t Earlier) bool { return k.old(a, t, now) }) {
@@ -187,51 +183,23 @@ func (k Kind) Fresh(alarms []Alarm, told []Earlier, group func() uuid.UUID, now 
 		if k.Repeats == PerEpisode {
 			period = now
 		}
-		news = append(news, a)
 		events = append(events, Event{
 			Group: groups[a.Subject.Key], RuleID: a.Rule.ID, RuleName: a.Rule.Name, Audience: a.Rule.Audience, Metric: a.Metric, Unit: a.Rule.Unit,
 			Subject: a.Subject, Period: period, Threshold: a.Threshold, Value: a.Due.Value, Details: a.Details, RaisedAt: now,
 		})
 	}
-	lead(events, news)
+	Lead(events)
 	return events
 }
 
 // old tells whether an alarm is no news after what was told for its rule and subject.
 func (k Kind) old(a *Alarm, t Earlier, now time.Time) bool {
 	if k.Repeats != PerEpisode {
-		return t.Period.Equal(a.Period) && a.Rule.severity(t.Threshold) >= a.Rule.severity(a.Threshold)
+		return t.Period.Equal(a.Period) && t.Threshold >= a.Threshold
 	}
 	if t.ResolvedAt.IsZero() {
-		return a.Rule.severity(t.Threshold) >= a.Rule.severity(a.Threshold)
+		return t.Threshold >= a.Threshold
 	}
 	// A clock that was set back makes what is over lie ahead: that is no news either.
 	return t.Threshold == a.Threshold && now.Before(t.ResolvedAt.Add(time.Duration(a.Rule.Rearm)*time.Minute))
-}
-
-// severity orders the thresholds of a rule: of less than usual the lowest is the worst.
-func (r *Rule) severity(threshold int64) int64 {
-	if r.Direction == Down {
-		return -threshold
-	}
-	return threshold
-}
-
-// lead marks the worst of each group and audience; events are of one metric, and news what they were made of.
-func lead(events []Event, news []*Alarm) {
-	type family struct {
-		Group uuid.UUID
-		Audience
-	}
-	worst := map[family]int{}
-	for i := range events {
-		f := family{events[i].Group, events[i].Audience}
-		at, met := worst[f]
-		if !met || news[i].Rule.severity(events[i].Threshold) > news[at].Rule.severity(events[at].Threshold) {
-			worst[f] = i
-		}
-	}
-	for _, i := range worst {
-		events[i].Lead = true
-	}
 }
