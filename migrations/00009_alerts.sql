@@ -219,7 +219,7 @@ CREATE TRIGGER alert_rules_changed AFTER INSERT OR UPDATE OR DELETE ON alert_rul
 -- Customers see what is meant for them.
 ALTER TABLE alert_rules ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_tenant ON alert_rules TO filaia_tenant
-    USING (audience = 'customer' AND (tenant_id IS NULL OR tenant_id = current_tenant()));
+    USING (audience = 'customer' AND coalesce(tenant_id, current_tenant()) = current_tenant());
 ALTER TABLE alert_events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_tenant ON alert_events TO filaia_tenant USING (audience = 'customer' AND tenant_id = current_tenant());
 ALTER TABLE deliveries ENABLE ROW LEVEL SECURITY;

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,24 @@ func refuseBoth(t *testing.T, own, other *shop) map[string]uuid.UUID {
 	return map[string]uuid.UUID{"own": mine.ID, "other": theirs.ID}
 }
 
+// isTold has a customer and the team told of it, and everything that belongs to that.
+func (s *shop) isTold(t *testing.T) {
+	t.Helper()
+	for _, audience := range []string{"customer", "operator"} {
+		const tell = `WITH r AS (INSERT INTO alert_rules (audience, scope, tenant_id, metric, unit, thresholds)
+				VALUES ($2, 'tenant', $1::bigint, 'input_quota', 'percent', '{10}') RETURNING id),
+			e AS (INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, tenant_id, period, threshold, value, raised_at)
+				SELECT gen_random_uuid(), true, id, $2, 'input_quota', 'percent', 'tenant:' || $1, $1, now(), 10, 10, now() FROM r RETURNING id),
+			d AS (INSERT INTO deliveries (batch, kind, audience, tenant_id, channel, recipient, language, event_ids, due_at, created_at)
+				SELECT 'group:' || $1 || $2, 'alert', $2, CASE WHEN $2 = 'customer' THEN $1 END, 'email', 'a@b.example', 'en', ARRAY[id], now(), now() FROM e RETURNING id),
+			a AS (INSERT INTO delivery_attempts (delivery_id, at, took_ms, outcome) SELECT id, now(), 1, 'delivered' FROM d)
+			INSERT INTO alert_snoozes (rule_id, subject, until, actor) SELECT id, 'tenant:' || $1, now(), 'x' FROM r`
+		s.sql(t, strings.ReplaceAll(strings.ReplaceAll(tell, "$1", strconv.FormatInt(s.tenant.ID, 10)), "$2", "'"+audience+"'"))
+	}
+	s.sql(t, `INSERT INTO alert_unsubscribes (tenant_id, address) VALUES ($1, 'a@b.example')`, s.tenant.ID)
+	s.sql(t, `INSERT INTO key_addresses (key_id, tenant_id, address, first_seen, last_seen) VALUES ($1, $2, '10.0.0.1', now(), now())`, s.key.ID, s.tenant.ID)
+}
+
 func written(t *testing.T, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -161,13 +180,21 @@ func TestTheDatabaseHoldsATenantWhateverIsAsked(t *testing.T) {
 var (
 	openTables = map[string]bool{"plans": true, "plan_versions": true, "usage_folded": true}
 	ownTables  = map[string]string{"tenants": "id", "subscriptions": "tenant_id", "billing_periods": "tenant_id", "quota_buckets": "tenant_id", "usage_minutes": "tenant_id",
-		"refusals": "tenant_id", "responses": "tenant_id"}
+		"refusals": "tenant_id", "responses": "tenant_id", "alert_events": "tenant_id", "deliveries": "tenant_id", "alert_unsubscribes": "tenant_id",
+		"key_addresses":     "tenant_id",
+		"alert_rules":       "coalesce(tenant_id, current_tenant())", // general ones for customers are everybody's
+		"alert_snoozes":     "(SELECT e.tenant_id FROM alert_events e WHERE e.rule_id = alert_snoozes.rule_id AND e.subject = alert_snoozes.subject LIMIT 1)",
+		"delivery_attempts": "(SELECT d.tenant_id FROM deliveries d WHERE d.id = delivery_id)",
+	}
 	columnTables = map[string]bool{"api_keys": true, "usage_events": true, "usage_hourly": true, "usage_tenant_hours": true, "usage_key_days": true}
 )
 
 func TestTheTenantRoleReadsNoOtherTable(t *testing.T) {
 	own, other := intruder(t)
 	refuseBoth(t, own, other)
+	for _, s := range []*shop{own, other} {
+		s.isTold(t)
+	}
 	ctx := context.Background()
 	if err := own.EnsurePartitions(ctx, time.Now(), time.Now()); err != nil {
 		t.Fatal(err)
