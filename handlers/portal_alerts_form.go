@@ -117,7 +117,7 @@ func roomForMore(typed []string, m alert.Metric) []string {
 	if m == alert.KeyAddress {
 		most = 1
 	}
-	for n := max(4, len(typed)+1); len(typed) < min(n, most); {
+	for n := max(2, len(typed)+1); len(typed) < min(n, most); {
 		typed = append(typed, "")
 	}
 	return typed

@@ -443,7 +443,7 @@ func settingForm(p i18n.Printer, m SettingForm) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = ui.Form(ui.FormModel{Action: m.Setting.Href, CSRF: m.Frame.CSRF, Error: m.Error}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = ui.Form(ui.FormModel{Action: m.Setting.Href, CSRF: m.Frame.CSRF, Error: m.Error, Attrs: templ.Attributes{"class": "form setting-form"}}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
