@@ -168,7 +168,7 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 	what := whatOf(one.Event, portal)
 	m := alerts.EventModel{
 		Portal: portal, Crumbs: []ui.Link{{Label: say.T("alert_events.title"), Href: h.path}}, ID: id, Title: what.Sentence(say),
-		State: progressState(say, one.Entry), At: one.RaisedAt, Now: now, Next: what.Next(say),
+		State: progressState(say, one.Entry, portal), At: one.RaisedAt, Now: now, Next: what.Next(say),
 		Figures: what.Figures(say), Course: course(say, one, portal), Facts: eventFacts(say, one, portal), CSRF: p.formToken(c),
 		Here: here, Stream: here + "/live", Mark: caseMark(one),
 	}

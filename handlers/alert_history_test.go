@@ -142,8 +142,8 @@ func TestACustomersHistoryHoldsNothingOfOthers(t *testing.T) {
 	admin.get("/portal/alerts").status(http.StatusOK).has("Você usou 50,1% da franquia de entrada", path, "1 de 2", "/portal/alerts/settings").
 		lacks("Secreta", "OpenAI", "operadora", text("alert_events.to.team"))
 	admin.get("/portal/alerts?tenant=" + fmt.Sprint(other.tenant.ID)).has(path).lacks("Secreta")
-	admin.get(path).status(http.StatusOK).has(admin.user.Email, "250 ok", text("alert_events.messages.hidden"), text("alert_events.timeline.acknowledged_other")).
-		lacks("operadora", "550 contador", "/resend", "/snooze", "/alerts/rules", "/tenants/")
+	admin.get(path).status(http.StatusOK).has(admin.user.Email, text("alert_events.messages.hidden"), text("alert_events.timeline.acknowledged_other")).
+		lacks("operadora", "250 ok", "550 contador", "/resend", "/snooze", "/alerts/rules", "/tenants/")
 	for _, id := range hidden {
 		admin.get("/portal" + eventPath(id)).status(http.StatusNotFound)
 		admin.get("/portal" + eventPath(id) + "/live").status(http.StatusNotFound)
@@ -163,6 +163,18 @@ func TestACustomersHistoryHoldsNothingOfOthers(t *testing.T) {
 	// A link from a message leads whoever follows it to their own side.
 	admin.get(eventPath(own)).leadsTo(path)
 	s.as(t, tenancy.Viewer).get(path).leadsTo(eventPath(own))
+}
+
+func TestOnlyTheTeamReadsThatEmailIsNotSetUp(t *testing.T) {
+	s := newSite(t)
+	c := s.subscriber(t, "Padaria Sol", tenancy.Charge)
+	id, admin := s.raised(t, "customer", "input_quota", c.tenant.ID), c.person(t, tenancy.TenantAdmin)
+	s.message(t, id, "delivered", admin.user.Email, "outbox/20260102T030405.000Z.eml")
+	told := []string{text("alert_events.timeline.kept_note"), text("alert_events.try.kept"), "outbox/"}
+	s.as(t, tenancy.Viewer).get(eventPath(id)).has(told...)
+	own := admin.get("/portal" + eventPath(id)).has(text("alert_events.own.timeline.kept_note"), text("alert_events.own.state.kept"), text("alert_events.own.try.kept"))
+	own.lacks(told...).lacks(text("alert_events.state.kept"))
+	admin.get("/portal/alerts").has(text("alert_events.own.state.kept"), text("alert_events.own.timeline.kept_note")).lacks(told...).lacks(text("alert_events.state.kept"))
 }
 
 func TestTheInboxHoldsTheNewestAndIsMarkedAsSeen(t *testing.T) {

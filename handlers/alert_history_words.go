@@ -24,9 +24,12 @@ func whatOf(e alert.Event, own bool) alerts.What {
 }
 
 // progressState says how far an alert is.
-func progressState(say i18n.Printer, e alert.Entry) alerts.State {
+func progressState(say i18n.Printer, e alert.Entry, own bool) alerts.State {
 	progress := e.Progress()
 	s := alerts.State{Word: say.T("alert_events.state." + string(progress))}
+	if progress == alert.ProgressKept {
+		s.Word = say.T(keptKey("state.kept", own))
+	}
 	switch progress {
 	case alert.ProgressFailed:
 		s.Tone = ui.Bad
@@ -44,15 +47,16 @@ func progressState(say i18n.Printer, e alert.Entry) alerts.State {
 
 // historyRow is an alert in a list; what is above seen is new to the person.
 func historyRow(say i18n.Printer, e alert.Entry, path string, seen int64) alerts.Row {
-	what := whatOf(e.Event, path != "/alerts")
+	own := path != "/alerts"
+	what := whatOf(e.Event, own)
 	open := e.AcknowledgedAt.IsZero() && e.ResolvedAt.IsZero()
 	r := alerts.Row{
 		ID: e.ID, Href: path + "/" + strconv.FormatInt(e.ID, 10), What: what.Sentence(say), Tenant: what.Tenant, Limit: what.Limit(say), Tone: what.Tone(),
-		State: progressState(say, e), At: e.RaisedAt, New: open && e.ID > seen, Selectable: open, ToldTone: ui.Neutral,
+		State: progressState(say, e, own), At: e.RaisedAt, New: open && e.ID > seen, Selectable: open, ToldTone: ui.Neutral,
 	}
 	switch {
 	case e.Told.All > 0 && e.Told.Kept == e.Told.All:
-		r.Told, r.ToldExact = say.T("alert_events.told.none"), say.T("alert_events.timeline.kept_note")
+		r.Told, r.ToldExact = say.T("alert_events.told.none"), say.T(keptKey("timeline.kept_note", own))
 	case e.Told.All > 0:
 		r.Told = say.T("alert_events.told.of", "delivered", e.Told.Delivered, "all", e.Told.All)
 		r.ToldExact = say.T("alert_events.told.exact", "delivered", e.Told.Delivered, "pending", e.Told.Pending, "dead", e.Told.Dead)
@@ -65,6 +69,14 @@ func historyRow(say i18n.Printer, e alert.Entry, path string, seen int64) alerts
 		r.Told = say.T("alert_events.told.none")
 	}
 	return r
+}
+
+// keptKey is the text about messages that never left this machine. How e-mail is set up is no concern of customers.
+func keptKey(key string, own bool) string {
+	if own {
+		return "alert_events.own." + key
+	}
+	return "alert_events." + key
 }
 
 // course is an alert's way: raised, sent, delivered, acknowledged, resolved.
@@ -88,7 +100,7 @@ func course(say i18n.Printer, one alert.Case, own bool) []alerts.Moment {
 	}
 	list = append(list, sent)
 	if told.All > 0 {
-		list = append(list, arrival(say, one, counts))
+		list = append(list, arrival(say, one, counts, own))
 	}
 	ack := alerts.Moment{Title: say.T("alert_events.timeline.acknowledged"), At: one.AcknowledgedAt, Done: !one.AcknowledgedAt.IsZero(), Tone: ui.OK}
 	switch {
@@ -110,7 +122,7 @@ func course(say i18n.Printer, one alert.Case, own bool) []alerts.Moment {
 }
 
 // arrival is how an alert's messages went.
-func arrival(say i18n.Printer, one alert.Case, counts func(string) string) alerts.Moment {
+func arrival(say i18n.Printer, one alert.Case, counts func(string) string, own bool) alerts.Moment {
 	last := time.Time{}
 	for _, m := range one.Messages {
 		if m.State != alert.Cancelled && m.FinishedAt.After(last) {
@@ -121,7 +133,7 @@ func arrival(say i18n.Printer, one alert.Case, counts func(string) string) alert
 	case one.Told.Dead > 0:
 		return alerts.Moment{Title: say.T("alert_events.timeline.failed"), Note: counts("failed_note"), At: last, Done: true, Tone: ui.Bad}
 	case one.Told.Kept > 0 && one.Told.Kept == one.Told.All:
-		return alerts.Moment{Title: say.T("alert_events.state.kept"), Note: say.T("alert_events.timeline.kept_note"), At: last, Done: true, Tone: ui.Warn}
+		return alerts.Moment{Title: say.T(keptKey("state.kept", own)), Note: say.T(keptKey("timeline.kept_note", own)), At: last, Done: true, Tone: ui.Warn}
 	case one.Told.Pending > 0:
 		return alerts.Moment{Title: say.T("alert_events.timeline.waiting"), Note: counts("waiting_note"), Tone: ui.Info}
 	}
@@ -147,7 +159,7 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 		alert.Pending: ui.Warn, alert.Delivered: ui.OK, alert.Dead: ui.Bad, alert.Cancelled: ui.Neutral,
 	}[m.State]}
 	if m.WasKept() {
-		model.State = alerts.State{Tone: ui.Warn, Word: say.T("alert_events.delivery.kept")}
+		model.State = alerts.State{Tone: ui.Warn, Word: say.T(keptKey("delivery.kept", own))}
 	}
 	if m.State == alert.Pending && m.DueAt.After(now) {
 		key := "alert_events.delivery.first"
@@ -163,7 +175,7 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 		tone := map[alert.Outcome]ui.Tone{alert.OutcomeDelivered: ui.OK, alert.OutcomeRetry: ui.Warn, alert.OutcomeRefused: ui.Bad}[t.Outcome]
 		try := alerts.Try{Number: i + 1, At: t.At, State: alerts.State{Tone: tone, Word: say.T("alert_events.try." + string(t.Outcome))}, Answer: t.Answer}
 		if strings.HasPrefix(t.Answer, alert.KeptPrefix) { // without a server nothing leaves this machine
-			try.State = alerts.State{Tone: ui.Warn, Word: say.T("alert_events.try.kept")}
+			try.State = alerts.State{Tone: ui.Warn, Word: say.T(keptKey("try.kept", own))}
 			if own {
 				try.Answer = ""
 			}

@@ -52,15 +52,12 @@ func (p Portal) OwnAlert(ctx context.Context, tenantID, id int64) (alert.Case, e
 	}
 	for i := range c.Messages {
 		m := &c.Messages[i]
-		if m.ChannelName != "" || known[strings.ToLower(m.Recipient)] { // its role can't read others' channels
-			continue
+		ownChannel := m.ChannelName != "" // its role can't read others'
+		if !ownChannel && !known[strings.ToLower(m.Recipient)] {
+			m.Hidden, m.Recipient, m.Name, m.Target = true, "", "", ""
 		}
-		m.Hidden, m.Recipient, m.Name, m.Target = true, "", "", ""
 		for j := range m.Tries {
-			kept := strings.HasPrefix(m.Tries[j].Answer, alert.KeptPrefix)
-			if m.Tries[j].Answer, m.Tries[j].Replica = "", ""; kept {
-				m.Tries[j].Answer = alert.KeptPrefix // that it was, and not where
-			}
+			m.Tries[j] = ownTry(m.Tries[j], ownChannel)
 		}
 	}
 	hide := func(actor *string) {
@@ -74,6 +71,19 @@ func (p Portal) OwnAlert(ctx context.Context, tenantID, id int64) (alert.Case, e
 		hide(&c.Group[i].AcknowledgedBy)
 	}
 	return c, nil
+}
+
+// ownTry is an attempt as a customer may see it: what its own channel answered. Of e-mail the words are those of the operator's
+// server, which names its account, hosts and addresses.
+func ownTry(a alert.Attempt, ownChannel bool) alert.Attempt {
+	a.Replica = ""
+	switch {
+	case strings.HasPrefix(a.Answer, alert.KeptPrefix):
+		a.Answer = alert.KeptPrefix // that it was, and not where
+	case !ownChannel || strings.HasPrefix(a.Answer, alert.InternalPrefix):
+		a.Answer = ""
+	}
+	return a
 }
 
 func alertCase(ctx context.Context, q sqlx.QueryerContext, id int64) (c alert.Case, err error) {

@@ -344,7 +344,7 @@ func TestACustomerSeesItsOwnAlertsOnly(t *testing.T) {
 	if err != nil || len(one.Group) != 1 || len(one.Messages) != 2 {
 		t.Fatalf("the alert has a group of %d and %d messages (%v)", len(one.Group), len(one.Messages), err)
 	}
-	if text := written(t, one); strings.Contains(text, "operadora") || strings.Contains(text, "Segredo") || !strings.Contains(text, "550 dona@padaria.example") {
+	if text := written(t, one); strings.Contains(text, "operadora") || strings.Contains(text, "Segredo") || strings.Contains(text, "550") || !strings.Contains(text, "dona@padaria.example") {
 		t.Errorf("the customer sees %s", text)
 	}
 	for _, id := range hidden {
@@ -362,6 +362,45 @@ func TestACustomerSeesItsOwnAlertsOnly(t *testing.T) {
 	}
 	if n, err := portal.AcknowledgeOwnAlerts(ctx, s.tenant.ID, []int64{fresh}); err != nil || n != 1 {
 		t.Errorf("%d of its own were acknowledged (%v)", n, err)
+	}
+}
+
+func TestACustomerReadsTheWordsOfItsOwnChannelsOnly(t *testing.T) {
+	s := openShop(t, charging(1000, 1000))
+	id := s.raise(t, told{audience: alert.Customer, tenant: s.tenant.ID})
+	s.person(t, "dona@padaria.example", s.tenant.ID)
+	own, team := s.message(t, alert.Delivered, "channel:1", id), s.message(t, alert.Delivered, "channel:2", id)
+	mail, file := s.message(t, alert.Pending, "dona@padaria.example", id), s.message(t, alert.Delivered, "Dona@padaria.example", id)
+	for delivery, tenant := range map[int64]int64{own: s.tenant.ID, team: 0} {
+		if _, err := s.db.Exec(`WITH c AS (INSERT INTO alert_channels (tenant_id, kind, name, target, sealed) VALUES (NULLIF($1::bigint, 0), 'slack', 'Sala', 'slack.com', '') RETURNING id)
+			UPDATE deliveries SET channel = 'slack', channel_id = c.id FROM c WHERE deliveries.id = $2`, tenant, delivery); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers := map[int64][]string{own: {"internal: open channel 1: dial tcp 10.0.0.5:5432", "HTTP 200: fine"}, team: {"HTTP 200: secret"},
+		mail: {"connection: dial tcp 10.0.0.5:25: connection refused", "535 5.7.8 no such account relay@corp.local"}, file: {"outbox/secret.eml"}}
+	for delivery, words := range answers {
+		for _, w := range words {
+			if _, err := s.db.Exec(`INSERT INTO delivery_attempts (delivery_id, at, took_ms, outcome, answer, replica) VALUES ($1, now(), 5, 'retry', $2, 'api-1')`, delivery, w); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	one, err := s.Portal().OwnAlert(context.Background(), s.tenant.ID, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[int64][]string{own: {"", "HTTP 200: fine"}, team: {""}, mail: {"", ""}, file: {alert.KeptPrefix}}
+	for _, m := range one.Messages {
+		var got []string
+		for _, try := range m.Tries {
+			if got = append(got, try.Answer); try.Replica != "" {
+				t.Errorf("it is told which server tried: %q", try.Replica)
+			}
+		}
+		if !slices.Equal(got, want[m.ID]) {
+			t.Errorf("of the message by %s to %q it reads %q, want %q", m.Channel, m.Recipient, got, want[m.ID])
+		}
 	}
 }
 

@@ -27,6 +27,9 @@ type Told struct{ All, Delivered, Pending, Dead, Kept int }
 // KeptPrefix begins the answer to a message that was kept as a file.
 const KeptPrefix = "outbox/"
 
+// InternalPrefix begins what went wrong here before a channel was reached, which no customer reads.
+const InternalPrefix = "internal: "
+
 // WasKept tells whether the message was kept as a file: its last attempt says so.
 func (m Message) WasKept() bool {
 	return m.State == Delivered && len(m.Tries) > 0 && strings.HasPrefix(m.Tries[len(m.Tries)-1].Answer, KeptPrefix)

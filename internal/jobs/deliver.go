@@ -75,6 +75,9 @@ func (r *Runner) try(ctx context.Context, b alert.Begun) (a alert.Attempt, err e
 			}
 			if a.Answer == "" {
 				a.Answer = err.Error()
+				if b.Delivery.Channel != alert.Email {
+					a.Answer = alert.InternalPrefix + a.Answer
+				}
 			}
 		}
 		a.Answer = alert.Answer(a.Answer)
