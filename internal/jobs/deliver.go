@@ -20,6 +20,13 @@ type deliverer struct {
 // busyPause bounds for how long a message that another sends is let alone.
 const busyPause = 5 * time.Second
 
+// maxAsked bounds how long the other side may have us wait: as long as the longest wait of our own.
+const maxAsked = 4 * time.Hour
+
+// errNotDelivered is all that River and the log are told: most servers repeat the address of a person in their answers, which
+// are kept with the attempts.
+var errNotDelivered = errors.New("not delivered; the answer is with the attempt")
+
 // Work tries once. What is delivered, dead or cancelled already is left alone, so that a job that runs twice sends once.
 func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	r, id := w.r, job.Args.Delivery
@@ -43,17 +50,33 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 	case err == nil:
 		return r.record(ctx, id, a, alert.Delivered)
 	case a.Outcome == alert.OutcomeRefused || last(job.JobRow):
-		r.Log.Error("a message was given up", "delivery", id, "channel", string(begun.Delivery.Channel), "attempts", job.Attempt, "answer", a.Answer)
+		r.Log.Error("a message was given up", "delivery", id, "channel", string(begun.Delivery.Channel), "attempts", job.Attempt)
 		if err := r.record(ctx, id, a, alert.Dead); err != nil {
 			return err
 		}
-		return river.JobCancel(errors.New(a.Answer))
+		return river.JobCancel(errNotDelivered)
 	}
-	r.Log.Warn("a message was not taken; trying again later", "delivery", id, "channel", string(begun.Delivery.Channel), "attempt", job.Attempt, "answer", a.Answer)
+	r.Log.Warn("a message was not taken; trying again later", "delivery", id, "channel", string(begun.Delivery.Channel), "attempt", job.Attempt)
 	if err := r.record(ctx, id, a, alert.Pending); err != nil {
 		return err
 	}
-	return errors.New(a.Answer)
+	var asked interface{ RetryAfter() time.Duration }
+	if errors.As(err, &asked) {
+		job.Args.wait = min(asked.RetryAfter(), maxAsked)
+	}
+	return errNotDelivered
+}
+
+// NextRetry is not before the time that the other side asked for.
+func (w *deliverer) NextRetry(job *river.Job[DeliverArgs]) time.Time {
+	if job.Args.wait <= 0 {
+		return time.Time{} // as for other jobs
+	}
+	next := w.r.retry.NextRetry(job.JobRow)
+	if asked := w.r.retry.now().Add(job.Args.wait); asked.After(next) {
+		return asked
+	}
+	return next
 }
 
 // try renders and sends, and tells how it went. A panic is a failed attempt.

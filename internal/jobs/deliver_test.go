@@ -3,7 +3,9 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,4 +124,75 @@ func TestASenderThatPanicsIsAnAttemptLikeAnother(t *testing.T) {
 	if !strings.HasPrefix(answers, "retry: panic: nil map, delivered: ") {
 		t.Errorf("attempts: %s", answers)
 	}
+}
+
+// slowDown is an answer that asks to wait.
+type slowDown time.Duration
+
+func (s slowDown) Error() string             { return "HTTP 429" }
+func (s slowDown) RetryAfter() time.Duration { return time.Duration(s) }
+
+func TestWhoAsksToWaitIsNotAskedBefore(t *testing.T) {
+	for name, c := range map[string]struct{ asked, own, want time.Duration }{
+		"longer than our own wait": {time.Hour, 10 * time.Millisecond, time.Hour},
+		"for ever":                 {1000 * time.Hour, 10 * time.Millisecond, 4 * time.Hour},
+		"shorter than our own":     {time.Second, 2 * time.Hour, 2 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.post.answer = func(int, alert.Delivery) (string, error) { return "HTTP 429", slowDown(c.asked) }
+			s.run("a", c.own)
+			s.raise(s.rule(alert.Operator, alert.ErrorRate), 500)
+			s.eventually(1, `SELECT count(*) FROM river_job WHERE state IN ('retryable', 'scheduled') AND attempt = 1`)
+			var wait float64
+			s.get(&wait, `SELECT extract(epoch FROM scheduled_at - attempted_at) FROM river_job`)
+			if got := time.Duration(wait * float64(time.Second)); got < c.want*8/10 || got > c.want*12/10 {
+				t.Errorf("tried again after %s, want about %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestNobodysAddressIsInTheLogOrTheQueue(t *testing.T) {
+	s := newStage(t)
+	var out safeText
+	s.log = slog.New(slog.NewTextHandler(&out, nil))
+	s.post.answer = func(try int, d alert.Delivery) (string, error) {
+		words := "<" + d.Recipient + "> no such user"
+		if try == 1 {
+			return "450 4.1.1 " + words, errors.New("recipient: 450 " + words)
+		}
+		return "550 5.1.1 " + words, alert.Refused(errors.New("recipient: 550 " + words))
+	}
+	s.run("a", 10*time.Millisecond)
+	s.raise(s.rule(alert.Operator, alert.ErrorRate), 500)
+	s.eventually(1, inState, "dead")
+	s.eventually(1, `SELECT count(*) FROM river_job WHERE state = 'cancelled'`)
+	if n := s.count(`SELECT count(*) FROM delivery_attempts WHERE answer LIKE '%dono@filaia.com%'`); n != 2 {
+		t.Errorf("%d answers were kept, want 2", n)
+	}
+	if n := s.count(`SELECT count(*) FROM river_job WHERE array_to_string(errors, ' ') LIKE '%not delivered%' AND river_job::text NOT LIKE '%filaia.com%'`); n != 1 {
+		t.Errorf("%d jobs say that they failed and not to whom, want 1", n)
+	}
+	if log := out.String(); strings.Contains(log, "@") || !strings.Contains(log, "given up") {
+		t.Errorf("the log says:\n%s", log)
+	}
+}
+
+// safeText may be written to while it is read.
+type safeText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *safeText) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *safeText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }

@@ -39,8 +39,9 @@ type Renderer interface {
 }
 
 // Sender carries a message to where it goes: e-mail, or one of the channels. answer is what the other side said, also beside an
-// error. An error is tried again later unless it is alert.ErrRefused (see alert.Refused). Nothing is kept of the answer but one
-// bounded line, and addresses of web pages lose their path.
+// error. An error is tried again later unless it is alert.ErrRefused (see alert.Refused), and not before what its RetryAfter()
+// time.Duration asks for, where it has one. Nothing is kept of the answer but one bounded line, and addresses of web pages lose
+// their path.
 type Sender interface {
 	Send(ctx context.Context, d alert.Delivery, n alert.Notice, t alert.Text) (answer string, err error)
 }

@@ -56,7 +56,7 @@ type Options struct {
 type Runner struct {
 	Options
 	client *river.Client[*sql.Tx]
-	waits  []time.Duration
+	retry  retryPolicy
 	wake   chan struct{}
 
 	mu         sync.Mutex
@@ -67,7 +67,7 @@ type Runner struct {
 func New(o Options) (*Runner, error) { return newRunner(o, retries(), func(*river.Config) {}) }
 
 func newRunner(o Options, waits []time.Duration, tune func(*river.Config)) (*Runner, error) {
-	r := &Runner{Options: o, waits: waits, wake: make(chan struct{}, 1), unrecorded: map[int64]alert.Attempt{}}
+	r := &Runner{Options: o, retry: retryPolicy{waits, time.Now}, wake: make(chan struct{}, 1), unrecorded: map[int64]alert.Attempt{}}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &deliverer{r: r})
 	river.AddWorker(workers, &escalator{r: r})
@@ -78,7 +78,7 @@ func newRunner(o Options, waits []time.Duration, tune func(*river.Config)) (*Run
 			channelQueue: {MaxWorkers: 20, FetchPollInterval: 2 * pollEvery},
 		},
 		JobTimeout: sendTime + recordTime, RescueStuckJobsAfter: rescueAfter, SoftStopTimeout: stopTime, MaxAttempts: len(waits) + 1,
-		RetryPolicy: retryPolicy{waits, time.Now}, Logger: quiet(o.Log), ReindexerTimeout: 30 * time.Second,
+		RetryPolicy: r.retry, Logger: quiet(o.Log), ReindexerTimeout: 30 * time.Second,
 	}
 	tune(config)
 	var err error
@@ -183,6 +183,8 @@ func (r *Runner) planEscalation(s alert.Situation, ruleID int64) (alert.Planned,
 // DeliverArgs is the job that brings a message.
 type DeliverArgs struct {
 	Delivery int64 `json:"delivery"`
+
+	wait time.Duration // that the other side asked for at this attempt; River keeps nothing of it
 }
 
 // Kind is for River.
@@ -204,7 +206,7 @@ func (r *Runner) enqueue(ctx context.Context, tx *sql.Tx, work []alert.Work) ([]
 		opts := &river.InsertOpts{Queue: deliverQueue, ScheduledAt: w.DueAt}
 		params[i] = river.InsertManyParams{Args: EscalateArgs{w.Group, w.RuleID}, InsertOpts: opts}
 		if w.DeliveryID != 0 {
-			params[i].Args = DeliverArgs{w.DeliveryID}
+			params[i].Args = DeliverArgs{Delivery: w.DeliveryID}
 			if w.Channel != alert.Email {
 				opts.Queue = channelQueue
 			}

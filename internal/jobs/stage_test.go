@@ -35,6 +35,7 @@ type stage struct {
 	wrap   func(jobs.Store) jobs.Store // nil: as it is
 
 	renderer jobs.Renderer
+	log      *slog.Logger
 }
 
 var (
@@ -45,7 +46,7 @@ var (
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, db: storetest.Open(t), clock: time.Now, post: &post{}, renderer: plain{}}
+	s := &stage{t: t, db: storetest.Open(t), clock: time.Now, post: &post{}, renderer: plain{}, log: silent}
 	s.db.SetMaxIdleConns(8)
 	s.Store = store.New(s.db.DB, func() time.Time { return s.clock() })
 	s.get(&s.tenant, `INSERT INTO tenants (name, email) VALUES ('Padaria', 'contato@padaria.com') RETURNING id`)
@@ -102,7 +103,7 @@ func (s *stage) run(replica string, waits ...time.Duration) (r *jobs.Runner, sto
 		Unsubscribe: func(_ int64, address string, metric alert.Metric) string {
 			return "https://filaia.example/unsubscribe/" + address + "/" + string(metric)
 		},
-		Log: silent, Now: func() time.Time { return s.clock() },
+		Log: s.log, Now: func() time.Time { return s.clock() },
 	}, waits...)
 	if err != nil {
 		s.t.Fatal(err)

@@ -32,7 +32,7 @@ func judge(say i18n.Printer, hide secrets, kind alert.Channel, r *http.Response,
 	case code >= 200 && code < 300:
 		return answer, nil
 	case code >= 300 && code < 400:
-		return refuse(answer + " – " + say.T("channels.answer.redirect", "host", redirectHost(r)))
+		return refuse(answer + " – " + say.T("channels.answer.redirect", "host", hide.scrub(redirectHost(r))))
 	case code == http.StatusGone, kind != alert.Webhook && final(code):
 		return refuse(answer)
 	}
@@ -81,9 +81,12 @@ func waitOf(h http.Header, kind alert.Channel, body []byte) time.Duration {
 	return (whole + time.Second - 1).Truncate(time.Second)
 }
 
+// longestHost is that of a name, with a port.
+const longestHost = 253 + len(":65535")
+
 func redirectHost(r *http.Response) string {
 	to, err := r.Location()
-	if err != nil {
+	if err != nil || len(to.Host) > longestHost {
 		return "?"
 	}
 	return to.Host

@@ -81,6 +81,23 @@ func TestRedirectsAreNotFollowedAndTheAnswerSaysSo(t *testing.T) {
 	}
 }
 
+func TestWhereARedirectLeadsIsToldInAFewWords(t *testing.T) {
+	for to, want := range map[string]string{
+		"https://" + strings.Repeat("a", 50_000) + ".example/":          "?",
+		"https://s3cr3tcanary.example/":                                 "….example",
+		"https://other.example:8443/services/T0CANARY/s3cr3tCanary?t=1": "other.example:8443",
+	} {
+		_, address := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		})
+		answer, _ := every(address)[alert.Webhook].Send(context.Background(), delivery(alert.Webhook), notice(), text())
+		if len(answer) > 200 || !strings.Contains(answer, want) || strings.Contains(strings.ToLower(answer), "s3cr3t") {
+			t.Errorf("%.40s: %.300q", to, answer)
+		}
+	}
+}
+
 func TestASlowReceiverIsTriedAgain(t *testing.T) {
 	stop := make(chan struct{})
 	_, address := receiver(t, func(http.ResponseWriter, *http.Request) { <-stop })
