@@ -30,7 +30,8 @@ CREATE TABLE alert_rules (
     key_id           bigint REFERENCES api_keys,
     metric           text NOT NULL,
     unit             text NOT NULL,
-    thresholds       bigint[] NOT NULL CHECK (cardinality(thresholds) BETWEEN 1 AND 10), -- ascending; percent in hundredths, money in micros
+    thresholds       bigint[] NOT NULL -- ascending; percent in hundredths, money in micros
+        CHECK (array_ndims(thresholds) = 1 AND cardinality(thresholds) BETWEEN 1 AND 10 AND array_position(thresholds, NULL) IS NULL),
     direction        text NOT NULL DEFAULT 'up' CHECK (direction IN ('up', 'down', 'both')),
     window_minutes   int NOT NULL DEFAULT 0 CHECK (window_minutes BETWEEN 0 AND 1440),
     rearm_minutes    int NOT NULL DEFAULT 60 CHECK (rearm_minutes BETWEEN 0 AND 10080),
@@ -51,6 +52,8 @@ CREATE TABLE alert_rules (
     updated_at       timestamptz NOT NULL DEFAULT now(),
     deleted_at       timestamptz,
     CHECK ((quiet_from IS NULL) = (quiet_until IS NULL)),
+    CHECK (num_nulls(array_position(roles, NULL), array_position(addresses, NULL), array_position(channel_ids, NULL), array_position(escalate_roles, NULL),
+        array_position(escalate_to, NULL)) = 5), -- none of them holds a null
     CHECK (scope = 'all' AND num_nonnulls(plan_id, tenant_id, key_id) = 0
         OR scope = 'plan' AND plan_id IS NOT NULL AND num_nonnulls(tenant_id, key_id) = 0
         OR scope = 'tenant' AND tenant_id IS NOT NULL AND num_nonnulls(plan_id, key_id) = 0
@@ -117,7 +120,7 @@ CREATE TABLE alert_events (
     acknowledged_at timestamptz,
     acknowledged_by text NOT NULL DEFAULT '',
     resolved_at     timestamptz,
-    CONSTRAINT alert_events_once UNIQUE (rule_id, subject, period, metric, threshold)
+    CONSTRAINT alert_events_once UNIQUE (rule_id, subject, period, metric, unit, threshold)
 );
 CREATE INDEX alert_events_waiting ON alert_events (id) WHERE dispatched_at IS NULL;
 CREATE INDEX alert_events_open ON alert_events (metric, subject) WHERE resolved_at IS NULL;

@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- What comes and goes is told of once while it lasts, whoever watches and whatever a clock says.
-CREATE UNIQUE INDEX alert_events_one_open ON alert_events (rule_id, subject, threshold)
+CREATE UNIQUE INDEX alert_events_one_open ON alert_events (rule_id, subject, metric, threshold)
     WHERE resolved_at IS NULL AND metric IN ('sudden_change', 'error_rate', 'latency_p95', 'breaker_open', 'provider_429', 'queue_age', 'spool_lag');
 
 -- How the breakers of each replica's providers stand: what breaker_changes come to. since is when it began not to let all

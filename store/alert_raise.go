@@ -34,7 +34,7 @@ type watched struct {
 	RulesVersion int64         `db:"rules_version"`
 }
 
-const watchedColumns = `b.charge_brl_micros, b.alert_version, b.alert_in, b.alert_out, b.alert_charge, (SELECT version FROM alert_version) AS rules_version`
+const watchedColumns = `b.charge_brl_micros, b.alert_version, b.alert_in, b.alert_out, b.alert_charge, coalesce((SELECT version FROM alert_version), 1) AS rules_version`
 
 // due tells whether a bucket must be looked at.
 func (w *watched) due(usedIn, usedOut int64) bool {
@@ -55,7 +55,26 @@ func (t *tx) raiseAlerts(ctx context.Context, accounts map[int64]*account) error
 		return nil
 	}
 	slices.Sort(ids)
-	return t.look(ctx, ids, version)
+	return t.unlessBroken(ctx, ids, func() error { return t.look(ctx, ids, version) })
+}
+
+// unlessBroken looks at alerts without the power to keep usage from the books: what fails is undone, and looked at again by RaiseDue,
+// which says what is wrong.
+func (t *tx) unlessBroken(ctx context.Context, periods []int64, look func() error) error {
+	if _, err := t.ExecContext(ctx, `SAVEPOINT alerts`); err != nil {
+		return fmt.Errorf("begin to look at alerts: %w", err)
+	}
+	if err := look(); err == nil || ctx.Err() != nil {
+		return err
+	}
+	if _, err := t.ExecContext(ctx, `ROLLBACK TO SAVEPOINT alerts`); err != nil {
+		return fmt.Errorf("undo alerts: %w", err)
+	}
+	const again = `UPDATE quota_buckets SET alert_version = 0 WHERE period_id = ANY ($1::bigint[])`
+	if _, err := t.ExecContext(ctx, again, ints(periods, func(id *int64) int64 { return *id })); err != nil {
+		return fmt.Errorf("look at alerts again: %w", err)
+	}
+	return nil
 }
 
 // standingRow is a period as its alerts need it.
@@ -79,6 +98,7 @@ type standingRow struct {
 	UsedOut        int64         `db:"used_out"`
 	Charged        int64         `db:"charge_brl_micros"`
 	Cap            int64         `db:"cap_micros"`
+	Over           bool          `db:"is_over"` // the customer has gone, or the key's own plan has ended
 }
 
 func (r *standingRow) standing() alert.Standing {
@@ -111,7 +131,7 @@ func (t *tx) look(ctx context.Context, periods []int64, version int64) error {
 		s := rows[i].standing()
 		holding[i] = alert.Effective(rules.of(s.Covered), s.Covered)
 		due[i], next[i] = s.Look(holding[i])
-		if rows[i].End.Add(lateAlert).Before(t.now) {
+		if rows[i].Over || rows[i].End.Add(lateAlert).Before(t.now) {
 			due[i] = nil
 		}
 		if len(due[i]) > 0 {
@@ -139,7 +159,8 @@ func (t *tx) standings(ctx context.Context, periods []int64) ([]standingRow, err
 	const query = `SELECT p.id AS period_id, p.subscription_id, p.tenant_id, v.plan_id, k.id AS key_id, p.starts_at, p.ends_at, n.name AS tenant,
 			pl.name AS plan, coalesce(k.name, '') AS key_name, n.time_zone, v.overage = 'block' AS blocks,
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
-			b.limit_in, b.used_in, b.limit_out, b.used_out, b.charge_brl_micros, coalesce(b.spend_cap_micros, 0) AS cap_micros
+			b.limit_in, b.used_in, b.limit_out, b.used_out, b.charge_brl_micros, coalesce(b.spend_cap_micros, 0) AS cap_micros,
+			n.status = 'closed' OR s.ended_at IS NOT NULL AS is_over
 		FROM billing_periods p
 		JOIN quota_buckets b ON b.period_id = p.id
 		JOIN plan_versions v ON v.id = p.plan_version_id JOIN plans pl ON pl.id = v.plan_id
@@ -248,7 +269,7 @@ func (s *Store) RaiseDue(ctx context.Context) error {
 		looked := 0
 		err := s.inTx(ctx, func(t *tx) error {
 			var version int64
-			if err := t.GetContext(ctx, &version, `SELECT version FROM alert_version`); err != nil {
+			if err := t.GetContext(ctx, &version, `SELECT coalesce((SELECT version FROM alert_version), 1)`); err != nil {
 				return fmt.Errorf("read the rules' version: %w", err)
 			}
 			const claim = `SELECT b.period_id FROM quota_buckets b JOIN billing_periods p ON p.id = b.period_id

@@ -251,3 +251,69 @@ func TestAKeyWithAPlanOfItsOwnIsToldAsItself(t *testing.T) {
 	s.commitCalls(t, 50)
 	same(t, s.told(t), "operator input_quota 5000 5000 lead")
 }
+
+func TestAlertsThatCannotBeRaisedKeepNoUsageFromTheBooks(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	s.onlyTeam(t, alert.InputQuota)
+	s.sql(t, `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$`)
+	s.sql(t, `CREATE TRIGGER fail BEFORE INSERT ON alert_events FOR EACH ROW EXECUTE FUNCTION fail()`)
+	s.commitCalls(t, 600, 1)
+	if b := s.bucket(t); b.UsedIn != 601 {
+		t.Errorf("%d tokens are in the books, want 601", b.UsedIn)
+	}
+	if err := s.RaiseDue(context.Background()); err == nil {
+		t.Error("nobody hears that alerts cannot be raised")
+	}
+	s.sql(t, `DROP TRIGGER fail ON alert_events`)
+	if err := s.RaiseDue(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, s.told(t), "operator input_quota 5000 6010 lead")
+	s.audit(t)
+}
+
+func TestAMoveToAPlanWithTheSameLimitsMindsItsRules(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	s.sql(t, `DELETE FROM alert_rules`)
+	s.commitCalls(t, 700)
+	ctx := context.Background()
+	terms := blocking(1000, 1000)
+	terms.Price *= 2
+	plan, err := s.CreatePlan(ctx, tenancy.PlanDraft{Slug: "dear", Name: "Dear", Terms: terms}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sql(t, `INSERT INTO alert_rules (audience, scope, plan_id, metric, unit, thresholds) VALUES ('operator', 'plan', $1, 'input_quota', 'percent', '{5000}')`, plan.ID)
+	s.commitCalls(t, 1)
+	same(t, s.told(t))
+	if _, err := s.ChangePlan(ctx, s.tenant.ID, plan.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.commitCalls(t, 1)
+	same(t, s.told(t), "operator input_quota 5000 7020 lead")
+}
+
+func TestACustomerThatHasGoneIsToldNothing(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	s.sql(t, `DELETE FROM alert_rules`)
+	s.commitCalls(t, 700)
+	ctx := context.Background()
+	if err := s.CloseTenant(ctx, s.tenant.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.sql(t, `INSERT INTO alert_rules (audience, scope, metric, unit, thresholds) VALUES ('customer', 'all', 'input_quota', 'percent', '{5000}')`)
+	if err := s.RaiseDue(ctx); err != nil {
+		t.Fatal(err)
+	}
+	same(t, s.told(t))
+}
+
+func TestAThresholdIsAnotherOneInAnotherUnit(t *testing.T) {
+	s := openShop(t, blocking(10_000, 1000))
+	s.onlyTeam(t, alert.InputQuota)
+	s.sql(t, `UPDATE alert_rules SET thresholds = '{5000}'`)
+	s.commitCalls(t, 5500)
+	s.sql(t, `UPDATE alert_rules SET unit = 'tokens', thresholds = '{3000,5000}'`)
+	s.commitCalls(t, 500)
+	same(t, s.told(t), "operator input_quota 5000 5500 lead", "operator input_quota 3000 6000", "operator input_quota 5000 6000 lead")
+}

@@ -217,7 +217,14 @@ func (t *tx) movePeriod(ctx context.Context, periodID int64, to tenancy.PlanVers
 	if _, err := t.ExecContext(ctx, `UPDATE billing_periods SET plan_version_id = $2 WHERE id = $1`, periodID, to.ID); err != nil {
 		return fmt.Errorf("move period %d: %w", periodID, err)
 	}
-	return t.limitPeriod(ctx, periodID)
+	if err := t.limitPeriod(ctx, periodID); err != nil {
+		return err
+	}
+	// Also where the limits stay the same: another plan has other alerts.
+	if _, err := t.ExecContext(ctx, `UPDATE quota_buckets SET alert_version = 0 WHERE period_id = $1`, periodID); err != nil {
+		return fmt.Errorf("look at period %d again: %w", periodID, err)
+	}
+	return nil
 }
 
 // scheduleVersion notes the version of the next period; nil: it stays.
