@@ -96,6 +96,9 @@ END $$;
 CREATE TRIGGER quota_buckets_limits BEFORE UPDATE OF hard, limit_in, limit_out ON quota_buckets
     FOR EACH ROW EXECUTE FUNCTION quota_bucket_limits_changed();
 
+-- Periods that are open are few beside those that ever were.
+CREATE INDEX billing_periods_ends ON billing_periods (ends_at);
+
 -- What was raised, once each. The subject is 'subscription:7', 'tenant:3', 'key:9', 'provider:2', 'replica:NAME' or 'installation';
 -- the period is where the billing period or the day begins, or when something that comes and goes began.
 CREATE TABLE alert_events (
@@ -241,6 +244,7 @@ GRANT SELECT ON alert_rules, alert_events, deliveries, delivery_attempts, alert_
 GRANT SELECT (id, tenant_id, kind, name, target, language, active, deleted_at, created_at) ON alert_channels TO filaia_tenant;
 
 -- +goose Down
+DROP INDEX billing_periods_ends;
 DROP TABLE alert_unsubscribes, alert_seen, alert_snoozes, delivery_attempts, deliveries, alert_events, alert_rules, alert_version, alert_channels;
 DROP FUNCTION notify_alerts();
 DROP FUNCTION alert_rules_changed();
