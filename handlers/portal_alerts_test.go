@@ -243,7 +243,7 @@ func TestALinkShowsWhatItEndsAndEndsItWhenAsked(t *testing.T) {
 		t.Fatal("the undo of all took more, or nothing")
 	}
 	b.bare(path+"/undo", "application/x-www-form-urlencoded", "what=topic").leadsTo(path + "?undone=1")
-	b.get(path + "?undone=1").has(text("tenant_alerts.unsubscribe.begun"), text("tenant_alerts.unsubscribe.submit"))
+	b.get(path+"?undone=1").has(text("tenant_alerts.unsubscribe.begun"), text("tenant_alerts.unsubscribe.submit"))
 	if s.silent(t, tenant.ID) != 0 {
 		t.Fatal("not undone")
 	}

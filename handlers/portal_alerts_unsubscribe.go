@@ -40,16 +40,17 @@ func (p *Panel) mailLink(c *fiber.Ctx) (alert.Subscription, error) {
 }
 
 func (p *Panel) showUnsubscribe(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderReferrerPolicy, "no-referrer") // the address is a secret
+	c.Set("X-Robots-Tag", "noindex")
 	link, err := p.mailLink(c)
 	if err != nil {
-		return err
+		m := alerts.UnsubscribeModel{Frame: p.frame(c, at(c).Say.T("tenant_alerts.unsubscribe.title_broken"), ""), Broken: true}
+		return p.render(c.Status(fiber.StatusNotFound), alerts.UnsubscribePage(m), nil)
 	}
 	state, err := p.TenantAlerts.Subscribed(c.UserContext(), link)
 	if err != nil {
 		return err
 	}
-	c.Set(fiber.HeaderReferrerPolicy, "no-referrer") // the address is a secret
-	c.Set("X-Robots-Tag", "noindex")
 	say := at(c).Say
 	m := alerts.UnsubscribeModel{
 		Action: "/unsubscribe/" + c.Params("token"), Address: link.Address, Company: state.Company, Metric: string(link.Metric),
@@ -59,7 +60,7 @@ func (p *Panel) showUnsubscribe(c *fiber.Ctx) error {
 	if m.Ended || m.EndedAll {
 		title = "tenant_alerts.unsubscribe.title_ended"
 	} else if c.Query("undone") != "" {
-		m.JustChanged = "begun"
+		m.Begun = true
 	}
 	m.Frame = p.frame(c, say.T(title), "")
 	return p.render(c, alerts.UnsubscribePage(m), nil)

@@ -18,6 +18,7 @@ func tenantCreate(ctx context.Context, w world, args []string) error {
 	plan := f.String("plan", "", "slug of the plan")
 	f.StringVar(&d.Email, "email", "", "where to write to")
 	f.StringVar(&d.TaxID, "tax-id", "", "CNPJ or CPF")
+	f.StringVar((*string)(&d.Language), "language", "", "that it is written to in: pt-BR or en (default: pt-BR)")
 	f.StringVar(&d.TimeZone, "time-zone", "", "IANA time zone (default: FILAIA_TIME_ZONE)")
 	f.rates(&d.Rates, " of all its keys together")
 	f.IntVar(&d.BillingDay, "billing-day", 1, "day of the month on which periods begin")

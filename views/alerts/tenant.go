@@ -163,6 +163,15 @@ func (m SettingForm) helped(name, label, help string) ui.Field {
 	return f
 }
 
+// lead says what the topic is about; to the team also whom it is told.
+func (m SettingForm) lead(p i18n.Printer) string {
+	about := p.T("tenant_alerts.about." + m.Setting.Metric)
+	if m.Portal {
+		return about
+	}
+	return p.T("tenant_alerts.to."+m.Setting.Audience) + " " + about
+}
+
 func (m SettingForm) single() bool { return m.Setting.Metric == "key_address" }
 
 func (m SettingForm) inputMode() string {
@@ -193,14 +202,15 @@ func (m SettingForm) thresholdsHelp() string {
 
 // UnsubscribeModel is the page that a link at the end of an e-mail leads to.
 type UnsubscribeModel struct {
-	Frame       layout.Model
-	Action      string
-	Address     string
-	Company     string
-	Metric      string // "": the e-mail was about several
-	Ended       bool   // no more about the metric
-	EndedAll    bool
-	JustChanged string // ended or begun, after a form; "" otherwise
+	Frame    layout.Model
+	Action   string
+	Address  string
+	Company  string
+	Metric   string // "": the e-mail was about several
+	Ended    bool   // no more about the metric
+	EndedAll bool
+	Begun    bool // it has just been taken back
+	Broken   bool // the link was not made here
 }
 
 func (m UnsubscribeModel) topic(p i18n.Printer) string { return p.T("tenant_alerts.topic." + m.Metric) }

@@ -108,7 +108,7 @@ func settingForm(p i18n.Printer, m SettingForm) templ.Component {
 			templ_7745c5c3_Var4 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = ui.PageHeader(ui.HeaderModel{Crumbs: m.Crumbs, Title: m.Frame.Title, Lead: p.T("tenant_alerts.about." + m.Setting.Metric)}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = ui.PageHeader(ui.HeaderModel{Crumbs: m.Crumbs, Title: m.Frame.Title, Lead: m.lead(p)}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -172,7 +172,7 @@ func settingForm(p i18n.Printer, m SettingForm) templ.Component {
 					}()
 				}
 				ctx = templ.InitializeContext(ctx)
-				templ_7745c5c3_Err = ui.Checkbox(p, m.helped("enabled", "tenant_alerts.field.enabled", "tenant_alerts.help.enabled")).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Checkbox(p, m.helped("enabled", "tenant_alerts.field.enabled", "tenant_alerts.help.enabled."+m.Setting.Audience)).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -443,7 +443,7 @@ func settingForm(p i18n.Printer, m SettingForm) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = ui.Form(ui.FormModel{Action: m.Setting.Href, CSRF: m.Frame.CSRF, Error: m.Error, Attrs: templ.Attributes{"class": "form setting-form"}}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = ui.Form(ui.FormModel{Action: m.Setting.Href, CSRF: m.Frame.CSRF, Error: m.Error, Attrs: templ.Attributes{"id": "setting-form"}}).Render(templ.WithChildren(ctx, templ_7745c5c3_Var5), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -688,7 +688,7 @@ func chipFields(p i18n.Printer, m SettingForm) templ.Component {
 }
 
 func (m SettingForm) others(p i18n.Printer) ui.Field {
-	f := m.helped("addresses", "tenant_alerts.field.others", "tenant_alerts.help.others")
+	f := m.helped("addresses", "tenant_alerts.field.others", "tenant_alerts.help.others."+m.Setting.Audience)
 	f.Optional, f.Rows = true, 2
 	f.Attrs = templ.Attributes{"spellcheck": "false", "autocapitalize": "none", "placeholder": p.T("tenant_alerts.address_sample")}
 	return f
