@@ -143,10 +143,8 @@ func mailFacts(say i18n.Printer, m alert.Mail, environment bool) []mail.Fact {
 		facts = append(facts, mail.Fact{Key: "mail.fact.account", Text: say.T("mail.account.connected")})
 	case m.Way == alert.MailGoogleOAuth:
 		facts = append(facts, mail.Fact{Key: "mail.fact.account", Text: say.T("mail.account.missing")})
-	case m.PasswordHint != "" && !knownHint(m.PasswordHint):
-		facts = append(facts, mail.Fact{Key: "mail.fact.password", Text: say.T("mail.kept_unseen")})
 	case m.PasswordHint != "":
-		facts = append(facts, mail.Fact{Key: "mail.fact.password", Text: say.T("mail.kept", "hint", m.PasswordHint)})
+		facts = append(facts, mail.Fact{Key: "mail.fact.password", Text: say.T("mail.kept_unseen")})
 	}
 	from := m.From
 	if m.Name != "" {

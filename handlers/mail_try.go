@@ -74,8 +74,9 @@ func (p *Panel) testMail(c *fiber.Ctx) error {
 	}
 	answer, err := mailer.Send(ctx, d, n, p.testText(ctx, v.Say, n))
 	if err != nil {
-		p.Log.WarnContext(ctx, "test of e-mail failed", "request_id", v.RequestID, "error", err)
 		failed := mailer.Explain(err)
+		// Not the server's words: most servers repeat the address.
+		p.Log.WarnContext(ctx, "test of e-mail failed", "request_id", v.RequestID, "step", failed.Name, "problem", failed.Key)
 		return p.mailPage(c, mail.Result{Done: true, Title: v.Say.T("mail.result.send_failed"), Text: v.Say.T(failed.Key, failed.Args...), Answer: failed.Detail})
 	}
 	if ready, err := mailer.MailReady(ctx); err == nil && !ready {

@@ -77,9 +77,9 @@ type Mail struct {
 	TokenURL string       `json:"token_url,omitempty"` // of a server of one's own; empty with XOAUTH2: the password is the token
 	Sealed   []byte       `json:"sealed,omitempty"`    // a MailAccess
 
-	PasswordHint     string `json:"password_hint,omitempty"` // "…aB3x", or "…"; empty: there is none
-	ClientSecretHint string `json:"client_secret_hint,omitempty"`
-	Connected        bool   `json:"connected,omitempty"` // there is a refresh token
+	PasswordHint     string `json:"password_hint,omitempty"`      // "…"; empty: there is none
+	ClientSecretHint string `json:"client_secret_hint,omitempty"` // "…aB3x", or "…"; empty: there is none
+	Connected        bool   `json:"connected,omitempty"`          // there is a refresh token
 }
 
 // MailAccess is what signs in. All of it is secret.
@@ -110,9 +110,9 @@ func (m Mail) Google() bool { return m.Way == MailGmail || m.Way == MailGoogleOA
 // Seal puts the access into m, with the hints of it that people may see.
 func (m *Mail) Seal(box *secret.Box, a MailAccess) {
 	m.Connected = a.RefreshToken != ""
-	m.PasswordHint, m.ClientSecretHint, m.Sealed = mailHint(a.Password), mailHint(a.ClientSecret), nil
-	if m.Way == MailGmail && a.Password != "" {
-		m.PasswordHint = "…" // four of sixteen letters would be many
+	m.PasswordHint, m.ClientSecretHint, m.Sealed = "", mailHint(a.ClientSecret), nil
+	if a.Password != "" {
+		m.PasswordHint = "…" // of what people make up, or of sixteen letters, four would be many
 	}
 	if a == (MailAccess{}) {
 		return
@@ -246,6 +246,7 @@ func (d MailDraft) applyServer(f *fault.Form, m *Mail, before Mail, access MailA
 	if m.User == "" {
 		return MailAccess{}
 	}
+	f.Check(m.Security != MailPlain || Loopback(m.Host), "security", "mail.error.plain_password")
 	same := before.Way == MailServer && before.Host == m.Host && before.User == m.User
 	if m.Auth == MailAuthXOAUTH2 && strings.TrimSpace(d.TokenURL) != "" {
 		return d.applyTokens(f, m, same && before.TokenURL == strings.TrimSpace(d.TokenURL), access)

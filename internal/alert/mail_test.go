@@ -112,20 +112,23 @@ func TestWhatIsWrongIsToldBesideItsField(t *testing.T) {
 		change func(*MailDraft)
 		fields []string
 	}{
-		"no way":               {func(d *MailDraft) { d.Way = "pombo" }, []string{"way"}},
-		"nothing":              {func(d *MailDraft) { *d = MailDraft{Mail: Mail{Way: MailServer}} }, []string{"host", "port", "from"}},
-		"a host with a port":   {func(d *MailDraft) { d.Host = "smtp.x.example:587" }, []string{"host"}},
-		"a host with a line":   {func(d *MailDraft) { d.Host = "smtp.x.example\r\nEHLO" }, []string{"host"}},
-		"a port too high":      {func(d *MailDraft) { d.Port = 70000 }, []string{"port"}},
-		"a sender with a name": {func(d *MailDraft) { d.From = "Ana <a@x.example>" }, []string{"from"}},
-		"a reply to two":       {func(d *MailDraft) { d.ReplyTo = "a@x.example,b@x.example" }, []string{"reply_to"}},
-		"a name of two lines":  {func(d *MailDraft) { d.Name = "Ana\r\nBcc: b@x.example" }, []string{"name"}},
-		"a long name":          {func(d *MailDraft) { d.Name = strings.Repeat("a", 81) }, []string{"name"}},
-		"no password":          {func(d *MailDraft) { d.Password = "" }, []string{"password"}},
-		"a password with NUL":  {func(d *MailDraft) { d.Password = "a\x00b" }, []string{"password"}},
-		"no known sign-in":     {func(d *MailDraft) { d.Auth = "ntlm" }, []string{"auth"}},
-		"no known security":    {func(d *MailDraft) { d.Security = "ssl2" }, []string{"security"}},
-		"LOGIN without a user": {func(d *MailDraft) { d.User, d.Auth = "", MailAuthLogin }, []string{"user"}},
+		"no way":                  {func(d *MailDraft) { d.Way = "pombo" }, []string{"way"}},
+		"nothing":                 {func(d *MailDraft) { *d = MailDraft{Mail: Mail{Way: MailServer}} }, []string{"host", "port", "from"}},
+		"a host with a port":      {func(d *MailDraft) { d.Host = "smtp.x.example:587" }, []string{"host"}},
+		"a host with a line":      {func(d *MailDraft) { d.Host = "smtp.x.example\r\nEHLO" }, []string{"host"}},
+		"a port too high":         {func(d *MailDraft) { d.Port = 70000 }, []string{"port"}},
+		"a sender with a name":    {func(d *MailDraft) { d.From = "Ana <a@x.example>" }, []string{"from"}},
+		"a reply to two":          {func(d *MailDraft) { d.ReplyTo = "a@x.example,b@x.example" }, []string{"reply_to"}},
+		"a name of two lines":     {func(d *MailDraft) { d.Name = "Ana\r\nBcc: b@x.example" }, []string{"name"}},
+		"a long name":             {func(d *MailDraft) { d.Name = strings.Repeat("a", 81) }, []string{"name"}},
+		"no password":             {func(d *MailDraft) { d.Password = "" }, []string{"password"}},
+		"a password with NUL":     {func(d *MailDraft) { d.Password = "a\x00b" }, []string{"password"}},
+		"no known sign-in":        {func(d *MailDraft) { d.Auth = "ntlm" }, []string{"auth"}},
+		"no known security":       {func(d *MailDraft) { d.Security = "ssl2" }, []string{"security"}},
+		"a password in the clear": {func(d *MailDraft) { d.Security = MailPlain }, []string{"security"}},
+		"a token in the clear":    {func(d *MailDraft) { d.Security, d.Auth = MailPlain, MailAuthXOAUTH2 }, []string{"security"}},
+		"a sender at an address":  {func(d *MailDraft) { d.From = "a@[127.0.0.1]" }, []string{"from"}},
+		"LOGIN without a user":    {func(d *MailDraft) { d.User, d.Auth = "", MailAuthLogin }, []string{"user"}},
 		"tokens in the clear": {func(d *MailDraft) {
 			d.Auth, d.TokenURL, d.ClientID, d.RefreshToken = MailAuthXOAUTH2, "http://x.example/token", "id", "r"
 		}, []string{"token_url"}},
@@ -138,8 +141,10 @@ func TestWhatIsWrongIsToldBesideItsField(t *testing.T) {
 	}
 	for name, change := range map[string]func(*MailDraft){
 		"no sign-in": func(d *MailDraft) { d.User, d.Password = "", "" },
-		"an address": func(d *MailDraft) { d.Host = "10.0.0.5" },
-		"IPv6":       func(d *MailDraft) { d.Host = "::1" },
+		"a relay that asks for no password, in the clear": func(d *MailDraft) { d.Auth, d.Security = MailAuthNone, MailPlain },
+		"this machine, in the clear":                      func(d *MailDraft) { d.Host, d.Security = "127.0.0.1", MailPlain },
+		"an address":                                      func(d *MailDraft) { d.Host = "10.0.0.5" },
+		"IPv6":                                            func(d *MailDraft) { d.Host = "::1" },
 		"tokens": func(d *MailDraft) {
 			d.Auth, d.TokenURL, d.ClientID, d.RefreshToken = MailAuthXOAUTH2, "https://x.example/token", "id", "r"
 		},
@@ -161,10 +166,12 @@ func TestNoneForgetsWhatSignedIn(t *testing.T) {
 
 func TestHintsGiveLittleAway(t *testing.T) {
 	box := secret.New([32]byte{1})
-	m := Mail{Way: MailGmail}
-	m.Seal(box, MailAccess{Password: "abcdefghijklmnop"})
-	if m.PasswordHint != "…" || bytes.Contains(m.Sealed, []byte("abcdefgh")) {
-		t.Errorf("%+v", m)
+	var m Mail
+	for _, m.Way = range []MailWay{MailGmail, MailServer} {
+		m.Seal(box, MailAccess{Password: "abcdefghijklmnop"})
+		if m.PasswordHint != "…" || bytes.Contains(m.Sealed, []byte("abcdefgh")) {
+			t.Errorf("%+v", m)
+		}
 	}
 	m.Seal(box, MailAccess{})
 	if m.PasswordHint != "" || m.Sealed != nil || m.Connected {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/runes"
 	"golang.org/x/text/transform"
 	"golang.org/x/text/unicode/norm"
@@ -84,10 +85,16 @@ func (d *TenantDraft) Validate() error {
 	return f.Err()
 }
 
-// ValidEmail tells whether text is one bare address with a dotted or local domain and no control characters.
+// ValidEmail tells whether text is one bare address with a dotted or local domain and no control characters, to which e-mail can
+// be sent: its domain is a name, and neither part is longer than servers take.
 func ValidEmail(text string) bool {
 	a, err := mail.ParseAddress(text)
-	return err == nil && a.Address == text && len(text) <= 254 && !strings.ContainsAny(text, "\r\n\t <>")
+	if err != nil || a.Address != text || len(text) > 254 || strings.ContainsAny(text, "\r\n\t <>") {
+		return false
+	}
+	at := strings.LastIndexByte(text, '@')
+	domain, err := idna.Lookup.ToASCII(text[at+1:])
+	return err == nil && domain != "" && at <= 64
 }
 
 func foldAccents(s string) string {

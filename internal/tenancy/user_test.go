@@ -60,3 +60,15 @@ func TestRolesBelongToOneSideAndOnlyTheirOwnMayEdit(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressIsOneThatMailCanBeSentTo(t *testing.T) {
+	for text, want := range map[string]bool{
+		"ana@padaria.example": true, "ana@ação.example": true, "root@localhost": true, strings.Repeat("a", 64) + "@x.example": true,
+		"a@[127.0.0.1]": false, "a@[IPv6:::1]": false, "a@a_b.example": false, "a@-x.example": false, strings.Repeat("a", 65) + "@x.example": false,
+		"Ana <a@x.example>": false, "a@x.example,b@x.example": false, "a@x.example\n": false, "a": false, "": false,
+	} {
+		if got := ValidEmail(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
