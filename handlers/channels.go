@@ -179,12 +179,13 @@ func (h channelPages) shown(c *fiber.Ctx, d alert.Destination, rules []alert.Rul
 	return m, nil
 }
 
-// ruleModel calls a rule by its name, or by what it watches. Customers' rules have no page of their own in the portal.
+// ruleModel calls a rule by its name, or by what it watches. A customer changes its own among its settings.
 func (h channelPages) ruleModel(say i18n.Printer, r alert.RuleUse) channels.Rule {
 	m := channels.Rule{Name: r.Name, Enabled: r.Enabled}
 	if m.Name == "" {
 		m.Name = say.T("alerts.metric." + string(r.Metric))
 	}
+	m.Href = "/portal/alerts/settings"
 	if !h.portal {
 		m.Href, m.Audience = "/alerts/rules/"+strconv.FormatInt(r.ID, 10), say.T("channels.audience."+string(r.Audience))
 	}

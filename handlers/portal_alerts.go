@@ -198,7 +198,11 @@ func (h alertSettings) turn(on bool) func(*fiber.Ctx, settled) error {
 	return func(c *fiber.Ctx, s settled) error {
 		r := s.Draft()
 		if r.Enabled = on; s.Enabled() != on {
-			if err := h.TenantAlerts.SaveTenantAlerts(c.UserContext(), s.tenantID, r); err != nil {
+			err := h.TenantAlerts.SaveTenantAlerts(c.UserContext(), s.tenantID, r)
+			if fault.Is(err, fault.Invalid) { // what was off may tell nobody: the form asks whom
+				return h.redirect(c, topicPath(h.base(s.tenantID), s.Topic)+"?key="+keyText(s.KeyID))
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -226,6 +230,14 @@ func rowOf(m alerts.SettingsModel, s settled) alerts.Setting {
 		}
 	}
 	return alerts.Setting{}
+}
+
+// topicPath is where a topic is changed; its key is the query's.
+func topicPath(base string, t alert.Topic) string {
+	if t.Audience == alert.Operator {
+		base += "/team"
+	}
+	return base + "/" + string(t.Metric)
 }
 
 func keyText(id int64) string {

@@ -134,10 +134,7 @@ func (d decided) ownKeys(t alert.Topic) (keys []alert.Topic) {
 
 func (d decided) row(say i18n.Printer, t alert.Topic) alerts.Setting {
 	s := alert.Deciding(d.rules, d.covered, t)
-	row := alerts.Setting{Audience: string(t.Audience), Metric: string(t.Metric), KeyID: keyText(t.KeyID), Href: d.base + "/" + string(t.Metric), On: s.Enabled(), Own: s.Own}
-	if t.Audience == alert.Operator {
-		row.Href = d.base + "/team/" + string(t.Metric)
-	}
+	row := alerts.Setting{Audience: string(t.Audience), Metric: string(t.Metric), KeyID: keyText(t.KeyID), Href: topicPath(d.base, t), On: s.Enabled(), Own: s.Own}
 	for _, r := range s.Rules {
 		if !s.Own && t.Audience == alert.Customer { // a wider rule's own addresses are not the customer's
 			r.To.Addresses, r.Escalation = nil, nil

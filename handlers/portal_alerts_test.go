@@ -324,3 +324,48 @@ func TestNoLogNamesALinkOrItsAddress(t *testing.T) {
 		t.Fatal("nothing was logged")
 	}
 }
+
+func TestWhatWouldTellNobodyIsAskedWhomBeforeItIsOn(t *testing.T) {
+	s := newSite(t)
+	b, tenant := s.company(t, "Padaria", tenancy.TenantAdmin)
+	b.get(settingsPath)
+	b.post(settingsPath+"/overage", url.Values{"thresholds": {"50"}}).leadsTo(settingsPath)
+	b.get(settingsPath).has(`aria-checked="false"`)
+	b.post(settingsPath+"/overage/on", nil).leadsTo(settingsPath + "/overage?key=")
+	if s.decided(t, tenant.ID, alert.Overage).Enabled() {
+		t.Fatal("on, and tells nobody")
+	}
+}
+
+func TestAKeysOwnRuleStandsUnderItsTopic(t *testing.T) {
+	s := newSite(t)
+	b, tenant := s.company(t, "Padaria", tenancy.TenantAdmin)
+	ctx := context.Background()
+	key, _, err := s.store.CreateKey(ctx, tenancy.KeyDraft{TenantID: tenant.ID, Name: "Loja"})
+	must(t, err)
+	topic := alert.Setting{Topic: alert.Topic{Audience: alert.Customer, Metric: alert.KeyUnused, KeyID: key.ID}}
+	r := topic.Draft()
+	r.Enabled = true
+	must(t, s.store.SaveTenantAlerts(ctx, tenant.ID, r))
+	id := strconv.FormatInt(key.ID, 10)
+	path := settingsPath + "/key_unused"
+	b.get(settingsPath).has("chave “Loja”", path+"?key="+id)
+	stamp := ""
+	rules, covered, err := s.store.TenantAlertRules(ctx, tenant.ID)
+	must(t, err)
+	stamp = strconv.FormatInt(alert.Deciding(rules, covered, topic.Topic).Rules[0].UpdatedAt.UnixMicro(), 10)
+	b.get(path + "?key=" + id).status(http.StatusOK).has(`name="stamp" value="` + stamp + `"`)
+	form := settingForm()
+	form["thresholds"] = []string{"7"}
+	b.post(path, with(form, "key", id, "stamp", stamp)).leadsTo(settingsPath)
+	rules, covered, err = s.store.TenantAlertRules(ctx, tenant.ID)
+	must(t, err)
+	if now := alert.Deciding(rules, covered, topic.Topic); now.Rules[0].Thresholds[0] != 7 || now.Rules[0].Scope != alert.Key {
+		t.Fatalf("%+v", now)
+	}
+	if s.decided(t, tenant.ID, alert.KeyUnused).Own {
+		t.Fatal("the whole company's setting was changed")
+	}
+	b.post(path+"/default", url.Values{"key": {id}}).leadsTo(settingsPath)
+	b.get(settingsPath).lacks("chave “Loja”")
+}

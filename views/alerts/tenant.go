@@ -191,11 +191,15 @@ func (m SettingForm) directions() ui.Field {
 
 func (m SettingForm) thresholdsHelp() string {
 	p := m.Frame.Printer
-	if m.Window != "" {
+	switch {
+	case m.Window != "":
 		return p.T("tenant_alerts.help.thresholds_window", "window", m.Window)
-	}
-	if m.Setting.Metric == changeMetric {
+	case m.Setting.Metric == changeMetric:
 		return p.T("tenant_alerts.help.thresholds_change")
+	case m.Setting.Metric == "forecast":
+		return p.T("tenant_alerts.help.thresholds_forecast")
+	case m.Setting.Metric == "key_unused":
+		return p.T("tenant_alerts.help.thresholds_unused")
 	}
 	return p.T("tenant_alerts.help.thresholds")
 }
