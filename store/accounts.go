@@ -29,7 +29,8 @@ type account struct {
 	CommittedIn  int64        `db:"committed_in"` // of this replica's calls that had held tokens
 	CommittedOut int64        `db:"committed_out"`
 	Extra        int64        `db:"extra_tokens"` // above the limits that a spend cap allows
-	Changes      int64        `db:"changes"`      // before this commit
+	Capped       bool         `db:"capped"`
+	Changes      int64        `db:"changes"` // before this commit
 	TenantID     int64        `db:"tenant_id"`
 	ReapedAt     sql.NullTime `db:"reaped_at"` // when this replica's lease was last taken back
 	watched
@@ -58,7 +59,8 @@ func (c *UsageCommitter) lockAccounts(ctx context.Context, t *tx, events []usage
 			b.limit_out, b.used_out, b.leased_out, b.overrun_out,
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
 			coalesce(l.leased_in, 0) AS own_in, coalesce(l.leased_out, 0) AS own_out,
-			coalesce(l.committed_in, 0) AS committed_in, coalesce(l.committed_out, 0) AS committed_out, b.changes, b.extra_tokens, b.tenant_id, l.reaped_at,
+			coalesce(l.committed_in, 0) AS committed_in, coalesce(l.committed_out, 0) AS committed_out, b.changes, b.extra_tokens,
+			b.spend_cap_micros IS NOT NULL AS capped, b.tenant_id, l.reaped_at,
 			` + watchedColumns + `
 		FROM quota_buckets b
 		JOIN billing_periods p ON p.id = b.period_id
@@ -110,11 +112,16 @@ func excess(used, tokens, limit int64) int64 {
 	return min(tokens, max(used+tokens-limit, 0))
 }
 
+// settle draws what was added from the leases. Under a spend cap overrun takes tokens like any use: it is charged.
 func (a *account) settle() {
+	pastIn, pastOut := a.OverrunIn, a.OverrunOut // takes nothing
+	if a.Capped {
+		pastIn, pastOut = 0, 0
+	}
 	above := func(limit, used, overrun, leased int64) int64 { return max(used-overrun+leased-limit, 0) }
-	a.room = max(a.Extra-above(a.LimitIn, a.UsedIn, a.OverrunIn, a.LeasedIn)-above(a.LimitOut, a.UsedOut, a.OverrunOut, a.LeasedOut), 0)
-	a.overrun.In = a.draw(a.added.In, a.held.In, a.LimitIn, a.UsedIn, a.OverrunIn, &a.LeasedIn, &a.OwnIn)
-	a.overrun.Out = a.draw(a.added.Out, a.held.Out, a.LimitOut, a.UsedOut, a.OverrunOut, &a.LeasedOut, &a.OwnOut)
+	a.room = max(a.Extra-above(a.LimitIn, a.UsedIn, pastIn, a.LeasedIn)-above(a.LimitOut, a.UsedOut, pastOut, a.LeasedOut), 0)
+	a.overrun.In = a.draw(a.added.In, a.held.In, a.LimitIn, a.UsedIn, pastIn, &a.LeasedIn, &a.OwnIn)
+	a.overrun.Out = a.draw(a.added.Out, a.held.Out, a.LimitOut, a.UsedOut, pastOut, &a.LeasedOut, &a.OwnOut)
 	a.UsedIn, a.OverrunIn = a.UsedIn+a.added.In, a.OverrunIn+a.overrun.In
 	a.UsedOut, a.OverrunOut = a.UsedOut+a.added.Out, a.OverrunOut+a.overrun.Out
 	a.CommittedIn, a.CommittedOut = a.CommittedIn+a.held.In, a.CommittedOut+a.held.Out

@@ -39,18 +39,21 @@ const maxChunk = 5_000_000
 
 // Lease moves free tokens into this replica's lease in one statement. Chunks are a quarter of what is free, so they
 // shrink as the limit nears, down to exactly what one call needs; a need that is not free gets nothing. What lies above the limits
-// is taken of the tokens that the spend cap allows both kinds together, none where there is no cap. The lease is
+// is taken of the tokens that the spend cap allows both kinds together, none where there is no cap; under one overrun takes
+// tokens like any use, because it is charged. The lease is
 // written even then: only a row that is locked is told as it stands. All that the row's constraints look at is written from
 // the locked row, because PostgreSQL checks them on the row as the statement's snapshot has it before it notices a newer one.
 func (l *Leases) Lease(ctx context.Context, periodID int64, need quota.Pair) (quota.Grant, error) {
 	const lease = `WITH b AS (
 			SELECT period_id, hard, limit_in, used_in, overrun_in, leased_in, limit_out, used_out, overrun_out, leased_out, changes + 1 AS changes,
-				extra_tokens, extra_taken, limit_in - (used_in - overrun_in) - leased_in AS free_in, limit_out - (used_out - overrun_out) - leased_out AS free_out
+				extra_tokens, extra_taken, limit_in - (used_in - CASE WHEN spend_cap_micros IS NULL THEN overrun_in ELSE 0 END) - leased_in AS free_in,
+				limit_out - (used_out - CASE WHEN spend_cap_micros IS NULL THEN overrun_out ELSE 0 END) - leased_out AS free_out
 			FROM quota_buckets WHERE period_id = $1 AND EXISTS (SELECT FROM replicas WHERE name = $2 AND life = $6) FOR UPDATE
 		), g AS (
 			SELECT *, CASE WHEN $3::bigint = 0 OR spare < 0 THEN 0 ELSE greatest($3, least((greatest(free_in, $3) + spare / 2) / 4, $5)) END AS grant_in,
 				CASE WHEN $4::bigint = 0 OR spare < 0 THEN 0 ELSE greatest($4, least((greatest(free_out, $4) + spare / 2) / 4, $5)) END AS grant_out
-			FROM (SELECT *, extra_tokens - greatest($3 - free_in, 0) - greatest($4 - free_out, 0) AS spare FROM b) AS tried
+			FROM (SELECT *, greatest(extra_tokens, greatest(-free_in, 0) + greatest(-free_out, 0))
+				- greatest($3 - free_in, 0) - greatest($4 - free_out, 0) AS spare FROM b) AS tried
 		), u AS (
 			UPDATE quota_buckets q SET hard = g.hard, limit_in = g.limit_in, used_in = g.used_in, overrun_in = g.overrun_in,
 				leased_in = g.leased_in + g.grant_in, limit_out = g.limit_out, used_out = g.used_out, overrun_out = g.overrun_out,

@@ -92,8 +92,8 @@ func (t *tx) limitOpenPeriods(ctx context.Context, subscriptionID, currentID int
 func (t *tx) limitPeriod(ctx context.Context, periodID int64) error {
 	const limit = `UPDATE quota_buckets b SET hard = v.overage = 'block' OR c.cap IS NOT NULL,
 			limit_in = v.input_tokens, limit_out = v.output_tokens, spend_cap_micros = c.cap,
-			extra_tokens = CASE WHEN c.cap IS NULL THEN 0 ELSE greatest(b.used_in - b.overrun_in - v.input_tokens, 0)
-				+ greatest(b.used_out - b.overrun_out - v.output_tokens, 0) + greatest(c.cap - b.charge_brl_micros, 0) / v.overage_price_micros END,
+			extra_tokens = CASE WHEN c.cap IS NULL THEN 0 ELSE greatest(b.used_in - v.input_tokens, 0)
+				+ greatest(b.used_out - v.output_tokens, 0) + greatest(c.cap - b.charge_brl_micros, 0) / v.overage_price_micros END,
 			extra_taken = CASE WHEN c.cap IS NULL THEN 0 ELSE greatest(b.used_in - b.overrun_in + b.leased_in - v.input_tokens, 0)
 				+ greatest(b.used_out - b.overrun_out + b.leased_out - v.output_tokens, 0) END
 		FROM billing_periods p JOIN plan_versions v ON v.id = p.plan_version_id JOIN subscriptions s ON s.id = p.subscription_id

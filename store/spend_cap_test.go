@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"github.com/fila-ia/filaia/internal/fault"
@@ -227,9 +228,75 @@ func (s *shop) within(t testing.TB) {
 	}
 }
 
-// TestLeasesAndCommitsUnderACapInAnyOrder holds after every step that nothing passes the cap but what no limit could stop.
+// TestOverrunTakesFromTheCap: it is charged, and what another replica hands back must not be granted as if it were not.
+func TestOverrunTakesFromTheCap(t *testing.T) {
+	s := openShop(t, charging(20, 0))
+	ctx := context.Background()
+	s.capped(t, tokensWorth(100))
+	a, b := s.Leases("replica", testGrace, nil), s.Leases("b", testGrace, nil)
+	if g, err := b.Lease(ctx, s.caller.PeriodID, quota.Pair{In: 120}); err != nil || g.Granted.In != 120 {
+		t.Fatalf("%+v %v", g, err)
+	}
+	s.used(t, s.call(70, 0)) // a provider that reports more than was held
+	if got, o := s.charged(t), s.bucket(t).OverrunIn; got != 5000 || o != 70 {
+		t.Fatalf("charged %d, and %d could not be stopped", got, o)
+	}
+	if _, err := b.Return(ctx, s.caller.PeriodID, quota.Pair{In: 120}, uuid.New()); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ need, granted int64 }{{51, 0}, {50, 50}, {1, 0}} {
+		g, err := a.Lease(ctx, s.caller.PeriodID, quota.Pair{In: step.need})
+		if err != nil || g.Granted.In != step.granted {
+			t.Fatalf("%d needed beside 50 that are charged of 100: %+v %v", step.need, g, err)
+		}
+	}
+	s.used(t, s.call(50, 0))
+	e := s.call(1, 0)
+	e.Held = false
+	s.used(t, e)
+	if got, o := s.charged(t), s.bucket(t).OverrunIn; got != 10_100 || o != 71 {
+		t.Errorf("charged %d of 10000, and %d could not be stopped", got, o)
+	}
+	s.capped(t, tokensWorth(103)) // 2 more
+	if g, err := a.Lease(ctx, s.caller.PeriodID, quota.Pair{In: 3}); err != nil || g.Granted.In != 0 {
+		t.Fatalf("%+v %v", g, err)
+	}
+	if g, err := a.Lease(ctx, s.caller.PeriodID, quota.Pair{In: 2}); err != nil || g.Granted.In != 2 {
+		t.Fatalf("%+v %v", g, err)
+	}
+	s.audit(t)
+}
+
+func TestIncludedTokensAreThereForWhoHasPassedTheCapWithTheOtherKind(t *testing.T) {
+	s := openShop(t, charging(100, 10))
+	ctx := context.Background()
+	s.capped(t, tokensWorth(5))
+	s.used(t, s.call(0, 10+5+3))
+	leases := s.Leases("replica", testGrace, nil)
+	manager := quota.NewManager(leases, testGrace, discard(), time.Now)
+	if hold, err := manager.Reserve(ctx, s.caller.PeriodID, quota.Want{In: 99}); err != nil {
+		t.Errorf("99 of the 100 that the plan includes: %v", err)
+	} else {
+		hold.Settle(quota.Pair{In: 99})
+	}
+	for _, want := range []quota.Want{{In: 2}, {Out: 1}, {In: 1, Out: 1}} {
+		if _, err := manager.Reserve(ctx, s.caller.PeriodID, want); err == nil {
+			t.Errorf("%+v was held above a cap that is passed", want)
+		}
+	}
+}
+
+// couldCost is what all calls were charged and will be once all that is leased is used, in tokens of charging.
+func (s *shop) couldCost(t testing.TB) int64 {
+	t.Helper()
+	return int64(s.count(t, `SELECT charge_brl_micros / 100 + greatest(used_in + leased_in - limit_in, 0) - greatest(used_in - limit_in, 0)
+		+ greatest(used_out + leased_out - limit_out, 0) - greatest(used_out - limit_out, 0) FROM quota_buckets`))
+}
+
+// TestLeasesAndCommitsUnderACapInAnyOrder holds after every step that nothing passes the cap but what no limit could stop, and
+// that this is counted once: nothing is granted while it is above.
 func TestLeasesAndCommitsUnderACapInAnyOrder(t *testing.T) {
-	s := openShop(t, charging(0, 0))
+	s := openShop(t, charging(20, 10))
 	ctx := context.Background()
 	rapid.Check(t, func(rt *rapid.T) {
 		const fresh = `DELETE FROM quota_leases; DELETE FROM quota_overruns; DELETE FROM usage_events; DELETE FROM usage_hourly; DELETE FROM usage_minutes;
@@ -238,32 +305,48 @@ func TestLeasesAndCommitsUnderACapInAnyOrder(t *testing.T) {
 			rt.Fatal(err)
 		}
 		number := rapid.Int64Range(0, 60)
-		highest := number.Draw(rt, "cap")
-		s.capped(t, tokensWorth(highest))
+		limit := number.Draw(rt, "cap")
+		highest := limit
+		s.capped(t, tokensWorth(limit))
 		replicas := map[string]*Leases{"a": s.Leases("a", testGrace, nil), "b": s.Leases("b", testGrace, nil)}
 		names := rapid.SampledFrom([]string{"a", "b"})
 		rt.Repeat(map[string]func(*rapid.T){
 			"lease": func(rt *rapid.T) {
 				need := quota.Pair{In: number.Draw(rt, "in"), Out: number.Draw(rt, "out")}
+				before, b := s.couldCost(t), s.bucket(t)
+				added := excess(b.UsedIn+b.LeasedIn, need.In, b.LimitIn) + excess(b.UsedOut+b.LeasedOut, need.Out, b.LimitOut)
 				g, err := replicas[names.Draw(rt, "replica")].Lease(ctx, s.caller.PeriodID, need)
 				if err != nil {
 					rt.Fatal(err)
 				}
-				if fits := g.Granted != (quota.Pair{}); fits && (g.Granted.In < need.In || g.Granted.Out < need.Out) {
+				all, fits := s.couldCost(t), added == 0 || before+added <= limit
+				if granted := g.Granted != (quota.Pair{}); granted != fits && need != (quota.Pair{}) {
+					rt.Fatalf("needed %v, of which %d are above, was granted %v; %d could be charged of a cap of %d", need, added, g.Granted, before, limit)
+				}
+				if fits && (g.Granted.In < need.In || g.Granted.Out < need.Out) {
 					rt.Fatalf("needed %v, was granted %v", need, g.Granted)
+				}
+				if all > max(before, limit) {
+					rt.Fatalf("%v was granted, and %d could be charged of a cap of %d", g.Granted, all, limit)
 				}
 			},
 			"commit": func(rt *rapid.T) {
+				before, old := s.couldCost(t), s.bucket(t)
 				e := s.call(number.Draw(rt, "in"), number.Draw(rt, "out"))
 				e.Held = rapid.Bool().Draw(rt, "held")
 				if err := s.UsageCommitter(names.Draw(rt, "replica"), func(Committed) {}).CommitUsage(ctx, []usage.Event{e}); err != nil {
 					rt.Fatal(err)
 				}
+				after, b := s.couldCost(t), s.bucket(t)
+				over := b.OverrunIn + b.OverrunOut - old.OverrunIn - old.OverrunOut
+				if after > max(before, limit)+over || over > 0 && after < limit {
+					rt.Fatalf("%d could be charged, %d now, of a cap of %d; %d of them could not be stopped", before, after, limit, over)
+				}
 			},
 			"cap": func(rt *rapid.T) {
-				next := number.Draw(rt, "cap")
-				s.capped(t, tokensWorth(next))
-				highest = max(highest, next)
+				limit = number.Draw(rt, "cap")
+				s.capped(t, tokensWorth(limit))
+				highest = max(highest, limit)
 			},
 			"release": func(rt *rapid.T) {
 				if err := replicas[names.Draw(rt, "replica")].ReleaseAll(ctx); err != nil {

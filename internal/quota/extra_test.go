@@ -84,7 +84,7 @@ func (d cappedLessor) Lease(_ context.Context, _ int64, need Pair) (Grant, error
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	free := d.free()
-	spare := d.extra - need.minus(free).above()
+	spare := max(d.extra, Pair{}.minus(free).above()) - need.minus(free).above()
 	var grant Pair
 	if spare >= 0 {
 		part := func(free, need int64) int64 {

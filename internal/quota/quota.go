@@ -30,8 +30,12 @@ func (p Pair) minus(q Pair) Pair { return Pair{p.In - q.In, p.Out - q.Out} }
 // covers tells whether q fits into p in both kinds.
 func (p Pair) covers(q Pair) bool { return p.In >= q.In && p.Out >= q.Out }
 
-// fits tells whether q fits into p where both kinds together may go beyond it by extra tokens.
-func (p Pair) fits(q Pair, extra int64) bool { return q.minus(p).above() <= extra }
+// fits tells whether q fits into p where both kinds together may go beyond it by extra tokens. Where p is beyond it already, what goes
+// no further fits: tokens that a plan includes are there for who has reached a spend cap with those of the other kind.
+func (p Pair) fits(q Pair, extra int64) bool {
+	beyond := q.minus(p).above()
+	return beyond <= max(extra, Pair{}.minus(p).above())
+}
 
 // above is what is above zero, of both kinds together.
 func (p Pair) above() int64 { return max(p.In, 0) + max(p.Out, 0) }
