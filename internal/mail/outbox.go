@@ -29,12 +29,16 @@ const nameTime = "20060102T150405.000Z"
 // letterName is what our files are called; nothing else is shown or opened.
 var letterName = regexp.MustCompile(`^[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.eml$`)
 
+// draftPrefix begins the names of files that are being written.
+const draftPrefix = ".draft-"
+
 // keep writes the letter into the outbox. It appears whole or not at all; the same message written again takes its own place.
 func (s *Sender) keep(l *letter) (string, error) {
 	name := l.at.Format(nameTime) + "-" + l.id.String() + ".eml"
 	if err := s.writeFile(name, l.raw); err != nil {
 		return "", fmt.Errorf("keep message %s: %w", l.id, err)
 	}
+	s.prune(time.Now()) // as files are dated
 	return "outbox/" + name, nil
 }
 
@@ -42,7 +46,7 @@ func (s *Sender) writeFile(name string, raw []byte) error {
 	if err := os.MkdirAll(s.outbox, 0o700); err != nil {
 		return err
 	}
-	draft, err := os.CreateTemp(s.outbox, ".draft-*")
+	draft, err := os.CreateTemp(s.outbox, draftPrefix+"*")
 	if err != nil {
 		return err
 	}
