@@ -17,6 +17,7 @@ import (
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/alerts"
+	"github.com/fila-ia/filaia/views/mail"
 	"github.com/fila-ia/filaia/views/ui"
 )
 
@@ -95,17 +96,18 @@ func (p *Panel) renderHistory(c *fiber.Ctx, page templ.Component, m alerts.Histo
 	return p.render(c, page, alerts.HistoryRegion(at(c).Say, m))
 }
 
-// mailMissing leads to where e-mail is set up when it is not; nil: it is, or nothing is known of it.
-func (p *Panel) mailMissing(c *fiber.Ctx) *ui.Link {
+// mailMissing leads to the messages that are kept while e-mail is not set up, and owners to where it is; nil: it is, or nothing
+// is known of it.
+func (p *Panel) mailMissing(c *fiber.Ctx) []ui.Link {
 	if wantsPartial(c) || p.mailReady(c.UserContext()) {
 		return nil
 	}
 	v := at(c)
-	link := &ui.Link{Label: v.Say.T("alert_events.mail.action")}
+	links := []ui.Link{{Label: v.Say.T("mail.outbox_open"), Href: mail.Path + "/outbox"}}
 	if v.User.Role.MayManageUsers() {
-		link.Href = "/settings/mail"
+		links = append([]ui.Link{{Label: v.Say.T("alert_events.mail.action"), Href: mail.Path}}, links...)
 	}
-	return link
+	return links
 }
 
 // historyQuery reads which alerts are asked for: to, part, metric, tenant, before. What is unknown narrows nothing.

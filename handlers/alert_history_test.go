@@ -172,7 +172,7 @@ func TestOnlyTheTeamReadsThatEmailIsNotSetUp(t *testing.T) {
 	s.message(t, id, "delivered", admin.user.Email, "outbox/20260102T030405.000Z.eml")
 	told := []string{text("alert_events.timeline.kept_note"), text("alert_events.try.kept"), "outbox/"}
 	s.as(t, tenancy.Viewer).get(eventPath(id)).has(told...)
-	own := admin.get("/portal" + eventPath(id)).has(text("alert_events.own.timeline.kept_note"), text("alert_events.own.state.kept"), text("alert_events.own.try.kept"))
+	own := admin.get("/portal"+eventPath(id)).has(text("alert_events.own.timeline.kept_note"), text("alert_events.own.state.kept"), text("alert_events.own.try.kept"))
 	own.lacks(told...).lacks(text("alert_events.state.kept"))
 	admin.get("/portal/alerts").has(text("alert_events.own.state.kept"), text("alert_events.own.timeline.kept_note")).lacks(told...).lacks(text("alert_events.state.kept"))
 }
@@ -260,4 +260,17 @@ func TestAnOpenPageHearsThatItsAlertsHaveMoved(t *testing.T) {
 	if mark(list, "alerts") == marks["alerts"] || mark(one, "alert") == marks["alert"] {
 		t.Error("a delivery left the marks as they were")
 	}
+}
+
+func TestWhereMessagesAreKeptIsAStepAwayWhileNoneLeave(t *testing.T) {
+	s := newMailSite(t)
+	const outbox, setup = `href="/settings/mail/outbox"`, `href="/settings/mail"`
+	s.as(t, tenancy.Viewer).get("/alerts").has(text("alert_events.mail.missing"), outbox).lacks(setup)
+	s.as(t, tenancy.Manager).get("/alerts").has(outbox).lacks(setup)
+	owner := s.as(t, tenancy.Owner)
+	owner.get("/alerts").has(outbox, `class="notice-link" `+setup)
+	c := s.subscriber(t, "Padaria Sol", tenancy.Charge)
+	c.person(t, tenancy.TenantAdmin).get("/portal/alerts").lacks("/settings/mail", text("alert_events.mail.missing"))
+	owner.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
+	owner.get("/alerts").lacks(text("alert_events.mail.missing"))
 }

@@ -63,7 +63,7 @@ type HistoryModel struct {
 	UpTo        int64  // the newest alert that is shown
 	Acknowledge string // where the chosen ones are posted; empty where this person may not
 	CSRF        string
-	Mail        *ui.Link // where e-mail is set up, when it is not; without an address for those who may not
+	Mail        []ui.Link // where e-mail is set up and its messages are, when it is not
 }
 
 // selectable tells whether any row can be chosen.
