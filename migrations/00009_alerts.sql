@@ -85,6 +85,8 @@ ALTER TABLE quota_buckets
     ADD COLUMN alert_charge      bigint;
 UPDATE quota_buckets b SET charge_brl_micros = h.charge
     FROM (SELECT period_id, sum(charge_brl_micros)::bigint AS charge FROM usage_hourly GROUP BY 1) h WHERE h.period_id = b.period_id;
+UPDATE quota_buckets b SET alert_version = -1 FROM billing_periods p WHERE p.id = b.period_id AND p.ends_at <= now(); -- nobody is told of these
+CREATE INDEX quota_buckets_unlooked ON quota_buckets (period_id) WHERE alert_version = 0;
 -- +goose StatementBegin
 CREATE FUNCTION quota_bucket_limits_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -244,7 +246,7 @@ GRANT SELECT ON alert_rules, alert_events, deliveries, delivery_attempts, alert_
 GRANT SELECT (id, tenant_id, kind, name, target, language, active, deleted_at, created_at) ON alert_channels TO filaia_tenant;
 
 -- +goose Down
-DROP INDEX billing_periods_ends;
+DROP INDEX billing_periods_ends, quota_buckets_unlooked;
 DROP TABLE alert_unsubscribes, alert_seen, alert_snoozes, delivery_attempts, deliveries, alert_events, alert_rules, alert_version, alert_channels;
 DROP FUNCTION notify_alerts();
 DROP FUNCTION alert_rules_changed();

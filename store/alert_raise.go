@@ -34,7 +34,7 @@ type watched struct {
 	RulesVersion int64         `db:"rules_version"`
 }
 
-const watchedColumns = `b.charge_brl_micros, b.alert_version, b.alert_in, b.alert_out, b.alert_charge, coalesce((SELECT version FROM alert_version), 1) AS rules_version`
+const watchedColumns = `b.charge_brl_micros, b.alert_version, b.alert_in, b.alert_out, b.alert_charge, (` + rulesVersion + `) AS rules_version`
 
 // due tells whether a bucket must be looked at.
 func (w *watched) due(usedIn, usedOut int64) bool {
@@ -263,19 +263,48 @@ func (t *tx) lookAgain(ctx context.Context, rows []standingRow, next []alert.Nex
 const dueBatch = 500
 
 // RaiseDue looks at periods whose rules or limits changed and that nobody has called in since: what they have reached is told
-// without a call. Any replica may do it at any time; buckets that a commit holds are left to the commit.
+// without a call. Any replica may do it at any time; buckets that a commit holds are left to the commit, or to the next time.
 func (s *Store) RaiseDue(ctx context.Context) error {
+	if err := s.raiseDue(ctx, `SELECT b.period_id FROM quota_buckets b WHERE b.alert_version = 0`); err != nil {
+		return err
+	}
+	var version int64
+	if err := s.db.GetContext(ctx, &version, rulesVersion); err != nil {
+		return fmt.Errorf("read the rules' version: %w", err)
+	}
+	if s.lookedUnder.Load() == version {
+		return nil
+	}
+	// Open periods first: they are few beside those that ever were.
+	const older = `WITH open AS MATERIALIZED (SELECT id FROM billing_periods WHERE ends_at > now() AND starts_at <= now())
+		SELECT b.period_id FROM open JOIN quota_buckets b ON b.period_id = open.id WHERE b.alert_version <> (` + rulesVersion + `)`
+	if err := s.raiseDue(ctx, older); err != nil {
+		return err
+	}
+	// A bucket that was held just now may have been held by a commit that knows the rules of before.
+	var left bool
+	if err := s.db.GetContext(ctx, &left, `SELECT EXISTS (`+older+`)`); err != nil {
+		return fmt.Errorf("find periods to look at: %w", err)
+	}
+	if !left {
+		s.lookedUnder.Store(version)
+	}
+	return nil
+}
+
+const rulesVersion = `SELECT coalesce((SELECT version FROM alert_version), 1)`
+
+// raiseDue looks at the buckets b that a query finds, a part at a time.
+func (s *Store) raiseDue(ctx context.Context, query string) error {
 	for {
 		looked := 0
 		err := s.inTx(ctx, func(t *tx) error {
 			var version int64
-			if err := t.GetContext(ctx, &version, `SELECT coalesce((SELECT version FROM alert_version), 1)`); err != nil {
+			if err := t.GetContext(ctx, &version, rulesVersion); err != nil {
 				return fmt.Errorf("read the rules' version: %w", err)
 			}
-			const claim = `SELECT b.period_id FROM quota_buckets b JOIN billing_periods p ON p.id = b.period_id
-				WHERE p.starts_at <= $1 AND p.ends_at > $1 AND b.alert_version <> $2 ORDER BY b.period_id LIMIT $3 FOR UPDATE OF b SKIP LOCKED`
 			var ids []int64
-			if err := t.SelectContext(ctx, &ids, claim, t.now, version, dueBatch); err != nil {
+			if err := t.SelectContext(ctx, &ids, query+` ORDER BY b.period_id LIMIT $1 FOR UPDATE OF b SKIP LOCKED`, dueBatch); err != nil {
 				return fmt.Errorf("find periods to look at: %w", err)
 			}
 			looked = len(ids)

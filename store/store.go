@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -21,6 +22,8 @@ type Store struct {
 	patient *sql.DB  // waits for long statements
 	commits *sqlx.DB // of usage, which never stand in line behind pages and calls
 	now     func() time.Time
+
+	lookedUnder atomic.Int64 // the version of the rules of alerts under which all open periods were looked at
 }
 
 // MaxConnections is what one process takes of PostgreSQL's max_connections; it leaves room for other replicas.
