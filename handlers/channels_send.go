@@ -11,6 +11,7 @@ import (
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/ratelimit"
 	"github.com/fila-ia/filaia/views/channels"
 )
 
@@ -103,7 +104,7 @@ func (h channelPages) test(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	result, say := h.try(c, d), at(c).Say
+	result, say := h.admitted(c, d), at(c).Say
 	if isHTMX(c) {
 		return h.render(c, channels.Result(say, result), nil)
 	}
@@ -111,6 +112,21 @@ func (h channelPages) test(c *fiber.Ctx) error {
 		return err
 	}
 	return h.redirect(c, h.path(d.ID))
+}
+
+// maxTests is how many tests an owner may send from a server in a minute: customers choose where they go.
+const maxTests = 10
+
+// admitted is try, unless there were many just now.
+func (h channelPages) admitted(c *fiber.Ctx, d alert.Destination) channels.Tested {
+	claim := ratelimit.Claim{Tenant: d.TenantID}
+	claim.Scopes[0] = ratelimit.Scope{Kind: ratelimit.Tenant, ID: d.TenantID, Limits: ratelimit.Limits{Requests: maxTests}}
+	ticket, _, err := h.tests.Acquire(c.UserContext(), claim)
+	if err != nil {
+		return channels.Tested{Done: true, Text: at(c).Say.T("channels.test_wait")}
+	}
+	defer ticket.Done(0)
+	return h.try(c, d)
 }
 
 // try sends a test in the channel's language; the answer is told in the reader's.

@@ -220,6 +220,25 @@ func TestATestIsSentAndTheAnswerShown(t *testing.T) {
 	b.post(path+"/test", nil).status(http.StatusOK).has("não está disponível")
 }
 
+func TestAnOwnersTestsAreFewAMinute(t *testing.T) {
+	s, box := newChannelSite(t)
+	team, customer := s.as(t, tenancy.Manager), s.as(t, tenancy.TenantAdmin)
+	theirs := madeAt(t, customer.post("/portal/alerts/channels", channelForm("slack", "url", slackSecret)))
+	ours := madeAt(t, team.post("/alerts/channels", channelForm("slack", "url", slackSecret)))
+	customer.header.Set("HX-Request", "true")
+	team.header.Set("HX-Request", "true")
+	for range maxTests {
+		customer.post(theirs+"/test", nil).has("O teste foi entregue")
+	}
+	customer.post(theirs+"/test", nil).status(http.StatusOK).has(text("channels.test_wait"))
+	if len(box.sent) != maxTests {
+		t.Errorf("%d tests were sent, want %d", len(box.sent), maxTests)
+	}
+	team.post(ours+"/test", nil).has("O teste foi entregue")
+	s.clock.pass(time.Minute)
+	customer.post(theirs+"/test", nil).has("O teste foi entregue")
+}
+
 func TestNobodyTouchesAnotherOwnersChannels(t *testing.T) {
 	s, box := newChannelSite(t)
 	mine := s.as(t, tenancy.TenantAdmin)

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/fila-ia/filaia/internal/ratelimit"
 	"github.com/fila-ia/filaia/internal/secret"
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
@@ -68,6 +69,7 @@ type Panel struct {
 	csrfKey  []byte
 	hub      *liveHub
 	audits   *auditor
+	tests    *ratelimit.Limiter // of channels
 }
 
 // New makes the browser side; Register puts its routes on an app.
@@ -78,7 +80,7 @@ func New(d Deps) *Panel {
 	if d.Operations == nil {
 		d.Operations = nothingRuns{}
 	}
-	p := &Panel{Deps: d, csrfKey: d.derive("csrf"), hub: newLiveHub(d.Log, d.Now)}
+	p := &Panel{Deps: d, csrfKey: d.derive("csrf"), hub: newLiveHub(d.Log, d.Now), tests: ratelimit.New(ratelimit.Options{Now: d.Now})}
 	p.audits = newAuditor(d.Operations.Audit, d.Now, d.Log)
 	p.sessions = newSessionCookies(d.derive("session"), d.Sessions, p.secure())
 	return p
