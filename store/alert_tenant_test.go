@@ -310,3 +310,29 @@ func TestWhoUnsubscribedIsToldNoMoreWhateverTheCaseOfTheirAddress(t *testing.T) 
 	d.dispatch(alert.Decide)
 	d.told(1)
 }
+
+func TestACustomersRuleDoesNotTellAgainWhatTheDefaultHasTold(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	s.sql(t, `DELETE FROM alert_rules WHERE audience <> 'customer' OR metric <> 'input_quota'`)
+	s.commitCalls(t, 850)
+	was := []string{"customer input_quota 5000 8500", "customer input_quota 8000 8500 lead"}
+	same(t, s.told(t), was...)
+	rules, covered, err := s.TenantAlertRules(t.Context(), s.tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	draft := alert.Deciding(rules, covered, inputTopic).Draft()
+	draft.Quiet = &alert.Quiet{From: 22 * 60, Until: 7 * 60} // only the time is another
+	if err := s.SaveTenantAlerts(t.Context(), s.tenant.ID, draft); err != nil {
+		t.Fatal(err)
+	}
+	s.commitCalls(t, 1)
+	same(t, s.told(t), was...)
+	s.commitCalls(t, 60)
+	same(t, s.told(t), append(was, "customer input_quota 9000 9110 lead")...)
+	if err := s.DropTenantAlert(t.Context(), s.tenant.ID, inputTopic); err != nil {
+		t.Fatal(err)
+	}
+	s.commitCalls(t, 1)
+	same(t, s.told(t), append(was, "customer input_quota 9000 9110 lead")...)
+}
