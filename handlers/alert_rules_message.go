@@ -14,9 +14,6 @@ import (
 	"github.com/fila-ia/filaia/views/alerts"
 )
 
-// framePolicy is of a message in its frame: its own styles, and nothing else of any kind.
-const framePolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
-
 // sampleOf says which message a rule sends, in few words that fit an address.
 type sampleOf struct {
 	metric    alert.Metric
@@ -140,7 +137,5 @@ func (p *Panel) ruleMessageFrame(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	c.Set(fiber.HeaderContentSecurityPolicy, framePolicy)
-	c.Set(fiber.HeaderXFrameOptions, "SAMEORIGIN")
-	return c.Type("html", "utf-8").SendString(text.HTML)
+	return framed(c, text.HTML)
 }

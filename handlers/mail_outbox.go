@@ -67,10 +67,13 @@ func (p *Panel) letterHTML(c *fiber.Ctx) error {
 	return framed(c, l.HTML)
 }
 
+// framePolicy is of a message in its frame: its own styles, and nothing else of any kind.
+const framePolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; sandbox"
+
 // framed shows the HTML of a message inside one of our pages. It may do nothing: run no script, load nothing, send no form,
 // and it is of no origin, so that it reaches neither our pages nor their cookies.
 func framed(c *fiber.Ctx, html string) error {
-	c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; sandbox")
+	c.Set(fiber.HeaderContentSecurityPolicy, framePolicy)
 	c.Set(fiber.HeaderXFrameOptions, "SAMEORIGIN")
 	c.Type("html", "utf-8")
 	return c.SendString(html)

@@ -2,7 +2,6 @@ package alert
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -113,8 +112,8 @@ func (m Metric) bounds(u Unit) (least, most int64) {
 	return 1, 1_000_000_000
 }
 
-// plain writes a threshold's number for a message: 0.5, 1000.
-func plain(u Unit, n int64) string {
+// plain is a threshold's number as messages take it: a float64 where it is not whole.
+func plain(u Unit, n int64) any {
 	one := int64(1)
 	switch u {
 	case Percent:
@@ -123,9 +122,9 @@ func plain(u Unit, n int64) string {
 		one = brl
 	}
 	if n%one == 0 {
-		return strconv.FormatInt(n/one, 10)
+		return n / one
 	}
-	return strconv.FormatFloat(float64(n)/float64(one), 'f', -1, 64)
+	return float64(n) / float64(one)
 }
 
 // checkScope keeps what the scope is about and drops what it is not.

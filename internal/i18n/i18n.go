@@ -88,10 +88,12 @@ func (p Printer) Zone() *time.Location {
 	return p.zone
 }
 
+// mostPlaces is as many decimals as a message shows of a number.
+const mostPlaces = 6
+
 // T is the text of key with its placeholders filled from args, which are name, value pairs:
-// p.T("plans.count", "n", 3). Integers are written with the language's thousands marks, lengths of time as Duration
-// does, everything else as fmt does. The argument "n" chooses between one and other. A key without a text is returned
-// itself.
+// p.T("plans.count", "n", 3). Numbers are written with the language's marks, lengths of time as Duration does, everything
+// else as fmt does. The argument "n" chooses between one and other. A key without a text is returned itself.
 func (p Printer) T(key string, args ...any) string {
 	msg, ok := loaded()[p.Lang()][key]
 	if !ok {
@@ -130,6 +132,8 @@ func (p Printer) value(v any) string {
 		return p.Int(n)
 	case time.Duration:
 		return p.Duration(n)
+	case float64:
+		return p.short(n, mostPlaces)
 	}
 	return fmt.Sprint(v)
 }
