@@ -250,6 +250,12 @@ func TestAKeyWithAPlanOfItsOwnIsToldAsItself(t *testing.T) {
 	s.key = key
 	s.commitCalls(t, 50)
 	same(t, s.told(t), "operator input_quota 5000 5000 lead")
+	s.sql(t, `UPDATE alert_rules SET thresholds = '{5000,9000}'`)
+	if _, _, err := s.RotateKey(ctx, key.ID, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	s.commitCalls(t, 40)
+	same(t, s.told(t)[1:], "operator input_quota 9000 9000 lead")
 }
 
 func TestAlertsThatCannotBeRaisedKeepNoUsageFromTheBooks(t *testing.T) {

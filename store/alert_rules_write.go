@@ -144,10 +144,10 @@ func (t *tx) updateRule(ctx context.Context, r alert.Rule) (alert.Rule, error) {
 	return oneRule(ctx, t, r.ID)
 }
 
-// lockRule makes changes of one rule wait for each other.
+// lockRule makes changes of one rule wait for each other, and not commits that raise its alerts: these share the row's key.
 func (t *tx) lockRule(ctx context.Context, id int64) (alert.Rule, error) {
 	var found int64
-	if err := t.GetContext(ctx, &found, `SELECT id FROM alert_rules WHERE id = $1 AND deleted_at IS NULL FOR UPDATE`, id); err != nil {
+	if err := t.GetContext(ctx, &found, `SELECT id FROM alert_rules WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE`, id); err != nil {
 		return alert.Rule{}, known(err, ruleMissing)
 	}
 	return oneRule(ctx, t, id)

@@ -117,6 +117,10 @@ func (s *Store) RotateKey(ctx context.Context, id int64, overlap time.Duration) 
 		if _, err := tx.ExecContext(ctx, shorten, id, until); err != nil {
 			return err
 		}
+		// Its alerts are those of the new one: what they have told stays told.
+		if _, err := tx.ExecContext(ctx, `UPDATE alert_rules SET key_id = $2 WHERE key_id = $1 AND deleted_at IS NULL`, id, key.ID); err != nil {
+			return fmt.Errorf("move its alerts: %w", err)
+		}
 		details := map[string]any{"name": old.Name, "old_hint": old.Hint, "new_key": key.ID, "new_hint": key.Hint, "old_works_until": until}
 		return tx.audit(ctx, "key.rotate", keySubject(id), old.TenantID, details)
 	})

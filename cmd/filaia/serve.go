@@ -67,17 +67,22 @@ func listen(address string) (net.Listener, error) {
 }
 
 // serveWorker runs the upkeep alone, beside other replicas that answer calls.
-func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+func serveWorker(ctx context.Context, cfg config.Config, log *slog.Logger) (err error) {
+	name, err := replicaName(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	release, err := lockWorker(ctx, cfg.DataDir, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	db, err := openDatabase(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer db.close(log)
 	if err := prepare(ctx, db.Store); err != nil {
-		return err
-	}
-	name, err := replicaName(cfg.DataDir)
-	if err != nil {
 		return err
 	}
 	messenger, err := newMessenger(cfg, db.Store, name+"-worker", log) // a server may run on the same folder
