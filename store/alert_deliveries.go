@@ -38,7 +38,7 @@ type deliveryRow struct {
 	DueAt      time.Time           `db:"due_at"`
 	CreatedAt  time.Time           `db:"created_at"`
 	FinishedAt *time.Time          `db:"finished_at"`
-	Held       float64             `db:"held"` // s that another still has it
+	Held       float64             `db:"held"` // s that another still has it, or that it is not due
 	Unwanted   bool                `db:"unwanted"`
 }
 
@@ -53,13 +53,14 @@ func (r deliveryRow) delivery() alert.Delivery {
 // A message is not wanted any more when its reader was disabled since it was made, or has asked since for no more of all that it tells.
 const deliveryColumns = `d.id, d.message_id, d.batch, d.kind, d.audience, coalesce(d.tenant_id, 0) AS tenant_id, d.channel, coalesce(d.channel_id, 0) AS channel_id,
 	d.recipient, d.name, d.language, d.event_ids, d.state, d.attempts, d.due_at, d.created_at, d.finished_at,
-	coalesce(extract(epoch FROM d.sending_until - clock_timestamp()), 0) AS held,
+	coalesce(extract(epoch FROM greatest(d.sending_until, d.due_at) - clock_timestamp()), 0) AS held,
 	EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at)
 	OR d.channel = 'email' AND d.audience = 'customer' AND NOT EXISTS (SELECT FROM alert_events e WHERE e.id = ANY (d.event_ids) AND NOT EXISTS (
 		SELECT FROM alert_unsubscribes o WHERE o.tenant_id = d.tenant_id AND lower(o.address) = d.recipient AND o.metric IN ('', e.metric))) AS unwanted`
 
 // BeginDelivery claims a message for lease, by the clock of the database. state is the message's afterwards: nothing is to be sent
-// unless it is alert.Pending and wait is zero; else another sends it for that long. From the first time on nothing is added to it.
+// unless it is alert.Pending and wait is zero; else another sends it for that long, or it is not due before, whatever the clock of
+// who let its job begin. From the first time on nothing is added to it.
 func (s *Store) BeginDelivery(ctx context.Context, id int64, replica string, lease time.Duration) (begun alert.Begun, state alert.DeliveryState, wait time.Duration, err error) {
 	err = s.inTx(ctx, func(t *tx) error {
 		var row deliveryRow
@@ -147,7 +148,8 @@ func (t *tx) lastDays(ctx context.Context, tenantID int64, zone *time.Location) 
 	return days, nil
 }
 
-// RecordAttempt writes an attempt down, with the state in which it leaves a message that was pending, and lets the message go.
+// RecordAttempt writes an attempt down, with the state in which it leaves a message that was pending, and lets the message go. One
+// that stays pending is due after a.Next.
 func (s *Store) RecordAttempt(ctx context.Context, id int64, a alert.Attempt, state alert.DeliveryState) error {
 	err := s.inTx(ctx, func(t *tx) error {
 		const note = `INSERT INTO delivery_attempts (delivery_id, at, took_ms, outcome, answer, replica) VALUES ($1, $2, $3, $4, $5, $6)`
@@ -156,8 +158,9 @@ func (s *Store) RecordAttempt(ctx context.Context, id int64, a alert.Attempt, st
 		}
 		const leave = `UPDATE deliveries SET attempts = attempts + 1, sending_until = NULL,
 			state = CASE WHEN state = 'pending' THEN $2 ELSE state END,
+			due_at = CASE WHEN state = 'pending' AND $2 = 'pending' THEN clock_timestamp() + $4 * interval '1 microsecond' ELSE due_at END,
 			finished_at = CASE WHEN state = 'pending' AND $2 <> 'pending' THEN $3 ELSE finished_at END WHERE id = $1`
-		if _, err := t.ExecContext(ctx, leave, id, string(state), t.now); err != nil {
+		if _, err := t.ExecContext(ctx, leave, id, string(state), t.now, a.Next.Microseconds()); err != nil {
 			return err
 		}
 		// Pages show how far messages are.
@@ -187,8 +190,8 @@ func (s *Store) ResendDelivery(ctx context.Context, id int64) error {
 		if row.State != alert.Dead {
 			return fault.New(fault.Conflict, "alert_events.error.not_dead")
 		}
-		const revive = `UPDATE deliveries SET state = 'pending', job_id = NULL, due_at = $2, finished_at = NULL, sending_until = NULL WHERE id = $1`
-		if _, err := t.ExecContext(ctx, revive, id, t.now); err != nil {
+		const revive = `UPDATE deliveries SET state = 'pending', job_id = NULL, due_at = clock_timestamp(), finished_at = NULL, sending_until = NULL WHERE id = $1`
+		if _, err := t.ExecContext(ctx, revive, id); err != nil {
 			return err
 		}
 		if err := t.audit(ctx, "alert.resend", fmt.Sprintf("delivery:%d", id), row.TenantID, nil); err != nil {

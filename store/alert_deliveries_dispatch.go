@@ -97,7 +97,7 @@ func (t *tx) deliver(ctx context.Context, p alert.Planned, enqueue jobs.Enqueue)
 		return cmp.Or(strings.Compare(a.Batch, b.Batch), strings.Compare(a.Recipient, b.Recipient))
 	})
 	var work []alert.Work
-	for _, d := range p.Deliveries {
+	for _, d := range joined(p.Deliveries) {
 		id, isNew, err := t.addDelivery(ctx, d)
 		if err != nil {
 			return err
@@ -107,6 +107,20 @@ func (t *tx) deliver(ctx context.Context, p alert.Planned, enqueue jobs.Enqueue)
 		}
 	}
 	return t.enqueue(ctx, append(work, p.Escalations...), enqueue)
+}
+
+// joined puts together what one reader gets in one batch: a night's digest of thousands of groups must not be written anew
+// for each of them. Equals are neighbours.
+func joined(sorted []alert.Delivery) []alert.Delivery {
+	var all []alert.Delivery
+	for _, d := range sorted {
+		if n := len(all) - 1; n >= 0 && d.Kind != alert.Escalated && all[n].Batch == d.Batch && all[n].Recipient == d.Recipient {
+			all[n].EventIDs = append(slices.Clip(all[n].EventIDs), d.EventIDs...)
+			continue
+		}
+		all = append(all, d)
+	}
+	return all
 }
 
 // later is zero, for at once, unless the time is still to come.
@@ -122,7 +136,7 @@ func later(due, now time.Time) time.Time {
 // other has done.
 func (t *tx) addDelivery(ctx context.Context, d alert.Delivery) (id int64, isNew bool, err error) {
 	const add = `INSERT INTO deliveries (batch, kind, audience, tenant_id, channel, channel_id, recipient, name, language, event_ids, due_at, created_at)
-		VALUES ($1, $2, $3, NULLIF($4, 0), $5, NULLIF($6, 0), $7, $8, $9, $10, $11, $12)
+		VALUES ($1, $2, $3, NULLIF($4, 0), $5, NULLIF($6, 0), $7, $8, $9, $10, CASE WHEN $11 > $12::timestamptz THEN $11 ELSE clock_timestamp() END, $12)
 		ON CONFLICT ON CONSTRAINT deliveries_once DO UPDATE
 			SET event_ids = deliveries.event_ids || ARRAY(SELECT unnest(excluded.event_ids) EXCEPT SELECT unnest(deliveries.event_ids) ORDER BY 1)
 			WHERE deliveries.state = 'pending' AND deliveries.begun_at IS NULL

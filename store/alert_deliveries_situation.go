@@ -32,7 +32,7 @@ func (t *tx) situations(ctx context.Context, events []alert.Event) ([]alert.Situ
 		return nil, fmt.Errorf("read channels: %w", err)
 	}
 	var snoozes []alert.Snooze
-	const snoozed = `SELECT rule_id AS ruleid, subject, until FROM alert_snoozes WHERE rule_id = ANY ($1) AND until > $2`
+	const snoozed = `SELECT rule_id AS ruleid, subject, until FROM alert_snoozes WHERE rule_id = ANY ($1) AND until > $2 FOR SHARE` // until the messages are there for who ends it
 	if err := t.SelectContext(ctx, &snoozes, snoozed, pq.Int64Array(rules), t.now); err != nil {
 		return nil, fmt.Errorf("read snoozes: %w", err)
 	}

@@ -238,7 +238,8 @@ func (s *Store) acknowledge(ctx context.Context, ids []int64, tenantID int64) (n
 // maxSnooze is how long nobody may be told of something at most.
 const maxSnooze = 92 * 24 * time.Hour
 
-// SnoozeAlert keeps everybody from being told of the alert's subject by its rule until then. What is raised meanwhile waits.
+// SnoozeAlert keeps everybody from being told of the alert's subject by its rule until then. What is raised meanwhile waits, and so
+// does what waited already: until the new end.
 func (s *Store) SnoozeAlert(ctx context.Context, id int64, until time.Time) error {
 	err := s.inTx(ctx, func(t *tx) error {
 		if !until.After(t.now) || until.Sub(t.now) > maxSnooze {
@@ -254,6 +255,9 @@ func (s *Store) SnoozeAlert(ctx context.Context, id int64, until time.Time) erro
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, fault.New(fault.NotFound, alertMissing))
 		}
+		if err := t.planAgain(ctx, id); err != nil {
+			return err
+		}
 		return t.audit(ctx, "alert.snooze", alertSubject(id), 0, map[string]any{"until": until.UTC()})
 	})
 	if err != nil {
@@ -262,7 +266,7 @@ func (s *Store) SnoozeAlert(ctx context.Context, id int64, until time.Time) erro
 	return nil
 }
 
-// UnsnoozeAlert ends that.
+// UnsnoozeAlert ends that. What waited for its end is told.
 func (s *Store) UnsnoozeAlert(ctx context.Context, id int64) error {
 	err := s.inTx(ctx, func(t *tx) error {
 		const unsnooze = `DELETE FROM alert_snoozes z USING alert_events e WHERE e.id = $1 AND z.rule_id = e.rule_id AND z.subject = e.subject`
@@ -273,10 +277,42 @@ func (s *Store) UnsnoozeAlert(ctx context.Context, id int64) error {
 		if n, err := result.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
+		if err := t.planAgain(ctx, id); err != nil {
+			return err
+		}
 		return t.audit(ctx, "alert.unsnooze", alertSubject(id), 0, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("unsnooze alert %d: %w", id, err)
+	}
+	return nil
+}
+
+// planAgain has the dispatcher decide anew about what an alert's rule raised of its subject and waits to be told to everybody:
+// when that is depends on the snooze, which changes now. Its row must be locked.
+func (t *tx) planAgain(ctx context.Context, id int64) error {
+	const lock = `SELECT d.event_ids FROM deliveries d WHERE d.state = 'pending' AND d.begun_at IS NULL AND d.kind <> 'escalation'
+		AND d.event_ids && ARRAY(SELECT e.id FROM alert_events e JOIN alert_events o ON o.rule_id = e.rule_id AND o.subject = e.subject WHERE o.id = $1)
+		ORDER BY d.batch, d.recipient FOR UPDATE`
+	if _, err := t.ExecContext(ctx, lock, id); err != nil {
+		return fmt.Errorf("lock what waits: %w", err)
+	}
+	var waiting pq.Int64Array
+	const held = `SELECT coalesce(array_agg(e.id), '{}') FROM alert_events e JOIN alert_events o ON o.rule_id = e.rule_id AND o.subject = e.subject
+		WHERE o.id = $1 AND EXISTS (SELECT FROM deliveries d WHERE d.event_ids @> ARRAY[e.id] AND d.kind <> 'escalation')
+			AND NOT EXISTS (SELECT FROM deliveries d WHERE d.event_ids @> ARRAY[e.id] AND d.kind <> 'escalation' AND (d.state <> 'pending' OR d.begun_at IS NOT NULL))`
+	if err := t.GetContext(ctx, &waiting, held, id); err != nil {
+		return fmt.Errorf("read what waits: %w", err)
+	}
+	// A job whose message is gone does nothing.
+	for _, query := range []string{
+		`DELETE FROM deliveries WHERE event_ids && $1 AND event_ids <@ $1 AND kind <> 'escalation'`,
+		`UPDATE deliveries SET event_ids = ARRAY(SELECT unnest(event_ids) EXCEPT SELECT unnest($1::bigint[]) ORDER BY 1) WHERE event_ids && $1 AND kind <> 'escalation'`,
+		`UPDATE alert_events SET dispatched_at = NULL WHERE id = ANY ($1)`,
+	} {
+		if _, err := t.ExecContext(ctx, query, waiting); err != nil {
+			return fmt.Errorf("plan %d alerts again: %w", len(waiting), err)
+		}
 	}
 	return nil
 }

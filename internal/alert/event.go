@@ -142,6 +142,7 @@ type Attempt struct {
 	Outcome Outcome
 	Answer  string // the other side's words, without secrets
 	Replica string
+	Next    time.Duration // for which nobody tries again, after one that failed; not kept
 }
 
 // Outcome is how an attempt went.

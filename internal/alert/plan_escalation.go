@@ -3,6 +3,7 @@ package alert
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -70,7 +71,7 @@ func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 	slices.Sort(ids)
 	for _, r := range s.readersOf(lead, to) {
 		d := Delivery{
-			Batch: "escalation:" + lead.Group.String(), Kind: Escalated, Audience: lead.Audience, Channel: r.channel, ChannelID: r.channelID,
+			Batch: "escalation:" + lead.Group.String() + ":" + strconv.FormatInt(ruleID, 10), Kind: Escalated, Audience: lead.Audience, Channel: r.channel, ChannelID: r.channelID,
 			Recipient: r.recipient, Name: r.name, Language: r.language, EventIDs: ids, State: Pending, DueAt: s.Now, CreatedAt: s.Now,
 		}
 		if lead.Audience == Customer {

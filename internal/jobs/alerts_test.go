@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -59,6 +60,7 @@ func TestWhatIsSnoozedComesLaterAndTogether(t *testing.T) {
 // due makes the time of jobs come.
 func (s *stage) due(kind string) {
 	s.t.Helper()
+	s.exec(`UPDATE deliveries SET due_at = now() WHERE state = 'pending'`)
 	s.exec(`UPDATE river_job SET scheduled_at = now(), state = 'available' WHERE kind = $1 AND state = 'scheduled'`, kind)
 }
 
@@ -77,7 +79,23 @@ func TestWhatNobodyAcknowledgesIsToldToOthersOnce(t *testing.T) {
 	s.eventually(0, `SELECT count(*) FROM river_job WHERE kind = 'escalate' AND finalized_at IS NULL`)
 	s.eventually(3, inState, "delivered")
 	got := s.post.got("chefe@filaia.com")
-	if len(got) != 1 || got[0].Kind != alert.Escalated || got[0].Batch != "escalation:"+first.String() || len(got[0].EventIDs) != 2 {
+	if len(got) != 1 || got[0].Kind != alert.Escalated || got[0].Batch != fmt.Sprintf("escalation:%s:%d", first, rule) || len(got[0].EventIDs) != 2 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestEachRuleOfAGroupEscalates(t *testing.T) {
+	s := newStage(t)
+	first, second := s.rule(alert.Operator, alert.ErrorRate), s.rule(alert.Operator, alert.QueueAge)
+	s.exec(`UPDATE alert_rules SET escalate_minutes = 15, escalate_to = '{chefe@filaia.com}' WHERE id IN ($1, $2)`, first, second)
+	s.run("a")
+	one, other := s.raise(first, 500), s.raise(second, 600)
+	s.eventually(2, inState, "delivered")
+	s.exec(`UPDATE alert_events SET group_id = $1 WHERE group_id = $2`, one, other)
+	s.exec(`UPDATE river_job SET args = jsonb_set(args, '{group}', to_jsonb($1::text)) WHERE kind = 'escalate'`, one.String())
+	s.due("escalate")
+	s.eventually(4, inState, "delivered")
+	if got := s.post.got("chefe@filaia.com"); len(got) != 2 || got[0].Batch == got[1].Batch {
 		t.Errorf("got %+v", got)
 	}
 }

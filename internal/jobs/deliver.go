@@ -40,7 +40,10 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 	case state != alert.Pending:
 		return nil
 	case wait > 0:
-		return river.JobSnooze(min(wait, busyPause))
+		if wait <= leaseTime {
+			wait = min(wait, busyPause)
+		} // else it is not due: nobody sends for that long
+		return river.JobSnooze(wait)
 	}
 	a, err := r.try(ctx, begun)
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
@@ -57,12 +60,13 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 		return river.JobCancel(errNotDelivered)
 	}
 	r.Log.Warn("a message was not taken; trying again later", "delivery", id, "channel", string(begun.Delivery.Channel), "attempt", job.Attempt)
-	if err := r.record(ctx, id, a, alert.Pending); err != nil {
-		return err
-	}
 	var asked interface{ RetryAfter() time.Duration }
 	if errors.As(err, &asked) {
 		job.Args.wait = min(asked.RetryAfter(), maxAsked)
+	}
+	a.Next = max(r.retry.least(job.JobRow), job.Args.wait)
+	if err := r.record(ctx, id, a, alert.Pending); err != nil {
+		return err
 	}
 	return errNotDelivered
 }

@@ -23,8 +23,14 @@ type retryPolicy struct {
 	now   func() time.Time
 }
 
+// least is the shortest that NextRetry waits.
+func (p retryPolicy) least(job *rivertype.JobRow) time.Duration {
+	wait := p.waits[min(max(job.Attempt, 1), len(p.waits))-1]
+	return wait - wait/10
+}
+
 // NextRetry spreads the waits by a tenth, so that what failed together is not tried together.
 func (p retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
-	wait := p.waits[min(max(job.Attempt, 1), len(p.waits))-1]
-	return p.now().Add(time.Duration(float64(wait) * (0.9 + 0.2*rand.Float64())))
+	least := p.least(job)
+	return p.now().Add(least + time.Duration(float64(least)*rand.Float64()*2/9))
 }
