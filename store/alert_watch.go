@@ -15,11 +15,12 @@ import (
 
 // Watcher raises the alerts that are not raised where usage is committed, and resolves those that are over. What was raised is
 // only in the database, and every look reads how things stand: a crash loses nothing, and of several watchers one looks at a
-// time.
+// time. All go by the clock of the database: what one raised, another whose clock differs would resolve.
 type Watcher struct {
 	s       *Store
 	zone    *time.Location // in which days begin
 	steady  func() time.Time
+	clock   func(time.Time) time.Time // what time it is when the database says that it is this
 	due     map[alert.Metric]time.Time
 	periods time.Time // when those that are over are looked for next
 	version int64     // of the books
@@ -28,7 +29,7 @@ type Watcher struct {
 
 // Watcher makes one. Days are those of zone, the installation's; steady must be a steady clock, such as time.Now.
 func (s *Store) Watcher(zone *time.Location, steady func() time.Time) *Watcher {
-	return &Watcher{s: s, zone: zone, steady: steady, due: map[alert.Metric]time.Time{}}
+	return &Watcher{s: s, zone: zone, steady: steady, clock: time.Time.UTC, due: map[alert.Metric]time.Time{}}
 }
 
 // glance is how a metric is read, and how often.
@@ -180,10 +181,11 @@ func (w *Watcher) look(ctx context.Context, g glance) error {
 			return err
 		}
 		var mine bool
-		const turn = `SELECT pg_try_advisory_xact_lock(hashtext('filaia_watch'), hashtext($1))`
-		if err := t.GetContext(ctx, &mine, turn, g.metric); err != nil || !mine {
+		const turn = `SELECT pg_try_advisory_xact_lock(hashtext('filaia_watch'), hashtext($1)), clock_timestamp()`
+		if err := t.QueryRowContext(ctx, turn, g.metric).Scan(&mine, &t.now); err != nil || !mine {
 			return err
 		}
+		t.now = w.clock(t.now)
 		var readings []alert.Reading
 		if len(b.rules) > 0 {
 			var err error

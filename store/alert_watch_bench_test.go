@@ -60,7 +60,7 @@ func BenchmarkWatch(b *testing.B) {
 	s := New(storetest.Open(b).DB, func() time.Time { return now })
 	crowd(b, s, now)
 	ctx := context.Background()
-	w := s.Watcher(saoPaulo(b), time.Now)
+	w := s.watcher(saoPaulo(b))
 	b.Run("rules", func(b *testing.B) {
 		for b.Loop() {
 			w.version = 0

@@ -70,7 +70,7 @@ func TestADaysCostIsToldOfOnceADay(t *testing.T) {
 	l := openLookout(t)
 	zone, err := time.LoadLocation("America/New_York")
 	l.must(err)
-	l.w = l.Watcher(zone, time.Now)
+	l.w = l.watcher(zone)
 	l.add(`audience, scope, metric, unit, thresholds`, `'operator', 'all', 'provider_cost', 'usd', '{10000000, 50000000}'`)
 	cost := func(at time.Time, usd int64) {
 		l.db.MustExec(`INSERT INTO usage_hourly (hour, tenant_id, key_id, period_id, model, requests, failures, input_tokens, cached_tokens, output_tokens,

@@ -21,7 +21,14 @@ type lookout struct {
 func openLookout(t *testing.T) *lookout {
 	t.Helper()
 	o := openOffice(t)
-	return &lookout{o, o.Watcher(saoPaulo(t), time.Now)}
+	return &lookout{o, o.watcher(saoPaulo(t))}
+}
+
+// watcher is one that goes by the store's clock.
+func (s *Store) watcher(zone *time.Location) *Watcher {
+	w := s.Watcher(zone, time.Now)
+	w.clock = func(time.Time) time.Time { return s.now().UTC() }
+	return w
 }
 
 func saoPaulo(t testing.TB) *time.Location {
@@ -229,13 +236,30 @@ func TestARuleThatIsGoneEndsWhatItTold(t *testing.T) {
 	}
 }
 
+func TestWatchersWhoseClocksDifferSeeTheSame(t *testing.T) {
+	l := openLookout(t)
+	tenant := l.customer("Padaria", l.plan("basis", charging(1000, 1000)).ID)
+	l.at = time.Now() // as the database's
+	l.minute(tenant, 0, 100, 100)
+	l.db.MustExec(`UPDATE alert_rules SET rearm_minutes = 0 WHERE metric = 'error_rate'`)
+	l.db.MustExec(`INSERT INTO river_job (kind, state, max_attempts, args, scheduled_at) VALUES ('deliver', 'retryable', 5, '{}', now() + interval '10 minutes')`)
+	for range 3 {
+		for _, ahead := range []time.Duration{0, time.Hour, -time.Hour} {
+			s := New(l.db.DB, func() time.Time { return time.Now().Add(ahead) })
+			l.must(s.Watcher(time.UTC, time.Now).Watch(l.ctx))
+		}
+	}
+	l.wantRaised(alert.ErrorRate, "operator installation 500=10000", "operator installation 2000=10000 lead")
+	l.wantRaised(alert.QueueAge) // nothing waits that could begin
+}
+
 func TestTwoWatchersRaiseOneAlert(t *testing.T) {
 	l := openLookout(t)
 	tenant := l.customer("Padaria", l.plan("basis", charging(1000, 1000)).ID)
 	l.minute(tenant, 0, 100, 100)
 	var both sync.WaitGroup
 	for range 8 {
-		w := l.Watcher(saoPaulo(t), time.Now)
+		w := l.watcher(saoPaulo(t))
 		both.Go(func() {
 			for range 5 {
 				if err := w.Watch(l.ctx); err != nil {
