@@ -10,6 +10,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/demo"
+	"github.com/fila-ia/filaia/internal/money"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/store/storetest"
 )
@@ -118,6 +119,25 @@ func TestAReplayOfQuotasCrossesEachThresholdOnceAPeriod(t *testing.T) {
 	rule.Scope, rule.PlanID = alert.Plan, a.PlanID
 	if _, list = l.fired(rule, 30); len(list) != 3 {
 		t.Errorf("of a plan: %q", list)
+	}
+}
+
+func TestAReplayOfASpendCapReachesAllThatTheCapBuys(t *testing.T) {
+	l := openLookout(t)
+	terms := charging(1000, 1000)
+	terms.OveragePrice = 30
+	tenant := l.customer("Padaria", l.plan("basis", terms).ID)
+	key, _ := l.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "API"})
+	limit := money.Micros(10_000) // 333 tokens
+	l.must(l.SetSpendCap(l.ctx, tenant.ID, &limit))
+	var period int64
+	l.must(l.db.Get(&period, `SELECT max(id) FROM billing_periods`))
+	l.hour(key, period, l.at.Add(-9*time.Hour), 1, 0, 1333, 0)
+	l.db.MustExec(`UPDATE usage_hourly SET charge_brl_micros = 9990`)
+	l.db.MustExec(`UPDATE quota_buckets SET used_in = 1333, charge_brl_micros = 9990`)
+	rule := alert.Rule{Audience: alert.Operator, Scope: alert.All, Metric: alert.SpendCap, Unit: alert.Percent, Thresholds: []int64{10_000}}
+	if _, list := l.fired(rule, 30); len(list) != 1 || !strings.HasSuffix(list[0], " 10000=10000") {
+		t.Errorf("%q", list)
 	}
 }
 

@@ -88,7 +88,8 @@ func (r *rerun) replayedPeriods(ctx context.Context) ([]standingRow, error) {
 	case m == alert.OutputQuota && r.rule.Unit == alert.Percent:
 		size = share(`b.used_out`, `b.limit_out`)
 	case m == alert.SpendCap:
-		size = share(`b.charge_brl_micros`, `b.spend_cap_micros`)
+		size = share(`b.charge_brl_micros`, `(b.spend_cap_micros - CASE WHEN b.charge_brl_micros < b.spend_cap_micros AND v.overage_price_micros > 0
+			THEN (b.spend_cap_micros - b.charge_brl_micros) % v.overage_price_micros ELSE 0 END)`)
 	case m == alert.Forecast:
 		size, least = `greatest(`+share(`b.used_in`, `b.limit_in`)+`, `+share(`b.used_out`, `b.limit_out`)+`)`, 0.01
 	default:
@@ -137,7 +138,8 @@ func (r *rerun) course(p *standingRow, used []usedRow) []alert.Past {
 		case m == alert.OutputQuota:
 			value = stand.UsedOut
 		case m == alert.SpendCap:
-			value = alert.Share(stand.Charged, stand.Cap)
+			of := stand.standing()
+			value = of.CapShare()
 		default:
 			value = stand.Charged
 		}

@@ -28,6 +28,9 @@ type Replayed struct {
 // MaxReplayed bounds a replay.
 const MaxReplayed = 200
 
+// CapShare is what was charged as a part of what the spend cap pays for, in hundredths of a percent.
+func (s *Standing) CapShare() int64 { return Share(int64(s.Charged), s.mostCharged()) }
+
 // Past is what a metric was for a subject from a moment on.
 type Past struct {
 	At time.Time
