@@ -258,12 +258,11 @@ func TestACustomersRuleDecidesAtTheNextCommit(t *testing.T) {
 	same(t, s.told(t), "customer input_quota 2500 3010 lead")
 	s.commitCalls(t, 250) // 55.1 %: the default's 50 % would be told here
 	same(t, s.told(t), "customer input_quota 2500 3010 lead", "customer input_quota 4000 5510 lead")
-	off := alert.Setting{Topic: inputTopic}
 	rules, covered, err := s.TenantAlertRules(ctx, tenant)
 	if err != nil {
 		t.Fatal(err)
 	}
-	off = alert.Deciding(rules, covered, inputTopic)
+	off := alert.Deciding(rules, covered, inputTopic)
 	draft := off.Draft()
 	draft.Enabled, draft.Thresholds = false, []int64{6000}
 	if err := s.SaveTenantAlerts(ctx, tenant, draft); err != nil {
