@@ -102,6 +102,22 @@ func TestNoNameSubjectOrTextBreaksOutOfItsPlace(t *testing.T) {
 	}
 }
 
+func TestNoNameTurnsWhatStandsBesideIt(t *testing.T) {
+	s := newStage(t)
+	s.use(alert.MailAccess{}, func(m *alert.Mail) { m.Name = "\u202eAI-ALIF" })
+	d := delivery()
+	d.Name = "Ana\u202e\u2066 moc.live@"
+	if _, err := s.Send(s.ctx, d, alert.Notice{}, alert.Text{Subject: "\u200f\u2068مخبز\u2069: 90 %", Plain: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	m := s.server.Messages()[0]
+	for header, want := range map[string]string{"From": "AI-ALIF <alertas@filaia.example>", "To": "Ana moc.live@ <ana@cliente.example>", "Subject": "\u2068مخبز\u2069: 90 %"} {
+		if got := strings.ReplaceAll(decode(m.Header(header)), `"`, ""); got != want {
+			t.Errorf("%s is %q, want %q", header, got, want)
+		}
+	}
+}
+
 func TestWhateverIsWrittenIsOneMessage(t *testing.T) {
 	s := newStage(t)
 	text := rapid.OneOf(rapid.String(), rapid.SampledFrom(hostile), rapid.Custom(func(t *rapid.T) string {

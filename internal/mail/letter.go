@@ -118,10 +118,10 @@ func address(text string) (string, bool) {
 // person is a name beside an address. Backslashes are left alone by the encoding of names beyond ASCII, and break it.
 func person(name string) string { return line(strings.ReplaceAll(name, `\`, "/"), maxName) }
 
-// line is text that cannot end its header or be taken for an encoded word.
+// line is text that cannot end its header, be taken for an encoded word or turn around what stands beside it.
 func line(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.IsSpace(r) || r == '\u2028' || r == '\u2029' {
+		if unicode.IsControl(r) || unicode.IsSpace(r) || r == '\u2028' || r == '\u2029' || turns(r) {
 			return ' '
 		}
 		return r
@@ -131,6 +131,11 @@ func line(text string, most int) string {
 		text = string([]rune(text)[:most-1]) + "…"
 	}
 	return text
+}
+
+// turns tells whether a mark changes the direction of what follows. Those that set a name apart (FSI … PDI) do not.
+func turns(r rune) bool {
+	return unicode.Is(unicode.Bidi_Control, r) && r != '\u2068' && r != '\u2069'
 }
 
 // text is a body without what some servers refuse a message for.

@@ -61,7 +61,7 @@ func New(c Config) *Sender {
 	}
 	return &Sender{
 		Config: c, outbox: filepath.Join(c.DataDir, "outbox"),
-		tokens: &tokens{endpoint: c.Google, client: &http.Client{Timeout: 15 * time.Second}},
+		tokens: &tokens{endpoint: c.Google, client: &http.Client{Timeout: 15 * time.Second, CheckRedirect: notFurther}},
 		dial:   (&net.Dialer{}).DialContext,
 		resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -70,6 +70,9 @@ func New(c Config) *Sender {
 		times: stepTimes{connect: 15 * time.Second, command: 30 * time.Second, data: 2 * time.Minute, quit: 2 * time.Second},
 	}
 }
+
+// notFurther keeps what signs in from wherever a place that gives tokens would lead: 307 and 308 have it posted again.
+func notFurther(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // google is where consent is given and tokens are had.
 func google() oauth2.Endpoint {

@@ -171,6 +171,18 @@ func TestAnAccountThatIsNotConnectedYetLosesNothing(t *testing.T) {
 	}
 }
 
+func TestNoTokenPlaceLeadsTheSecretsElsewhere(t *testing.T) {
+	s := newStage(t, gmail)
+	elsewhere := newTokenPlace(t, s)
+	place := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(place.Close)
+	s.tokens.endpoint.TokenURL = place.URL
+	s.use(googleAccess, viaGoogle)
+	if _, err := s.send(delivery()); err == nil || errors.Is(err, alert.ErrRefused) || elsewhere.times() != 0 {
+		t.Errorf("%v, and %d secrets went on", err, elsewhere.times())
+	}
+}
+
 func TestAServersOwnTokenPlaceIsAsked(t *testing.T) {
 	s := newStage(t, func(c *mailtest.Config) { c.Tokens = map[string]string{"ana": "fresh"} })
 	place := newTokenPlace(t, s)
