@@ -23,16 +23,49 @@ const dispatchBatch = 50
 
 // DispatchAlerts plans the messages of some of the groups that wait, and makes their jobs, in one transaction. It returns how many
 // groups it planned; where it is as many as it takes at once, more may wait. Any number of replicas may do it at a time: who holds
-// a group's first event has the whole group.
+// a group's first event has the whole group. One that can't be planned keeps no other from being told.
 func (s *Store) DispatchAlerts(ctx context.Context, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (groups int, err error) {
 	err = s.inTx(ctx, func(t *tx) error {
 		groups, err = t.dispatch(ctx, dispatchBatch, plan, enqueue)
 		return err
 	})
+	if err != nil && ctx.Err() == nil {
+		groups, err = s.dispatchEach(ctx, plan, enqueue)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("dispatch alerts: %w", err)
+		return groups, fmt.Errorf("dispatch alerts: %w", err)
 	}
 	return groups, nil
+}
+
+// dispatchEach plans the groups that wait one by one.
+func (s *Store) dispatchEach(ctx context.Context, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (groups int, err error) {
+	var waiting []string
+	const query = `SELECT group_id FROM alert_events WHERE dispatched_at IS NULL GROUP BY group_id ORDER BY min(id) LIMIT $1`
+	if err := s.db.SelectContext(ctx, &waiting, query, 4*dispatchBatch); err != nil {
+		return 0, fmt.Errorf("read waiting groups: %w", err)
+	}
+	var errs []error
+	for _, id := range waiting {
+		n := 0
+		err := s.inTx(ctx, func(t *tx) (err error) {
+			const claim = `SELECT group_id FROM alert_events WHERE id = (SELECT min(id) FROM alert_events WHERE group_id = $1 AND dispatched_at IS NULL)
+				AND dispatched_at IS NULL FOR UPDATE SKIP LOCKED`
+			var ids pq.StringArray
+			if err := t.SelectContext(ctx, (*[]string)(&ids), claim, id); err != nil {
+				return err
+			}
+			n = len(ids)
+			return t.dispatchGroups(ctx, ids, plan, enqueue)
+		})
+		if err != nil {
+			n, errs = 0, append(errs, fmt.Errorf("group %s: %w", id, err))
+		}
+		if groups += n; ctx.Err() != nil {
+			break
+		}
+	}
+	return groups, errors.Join(errs...)
 }
 
 func (t *tx) dispatch(ctx context.Context, most int, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (groups int, err error) {
@@ -43,16 +76,24 @@ func (t *tx) dispatch(ctx context.Context, most int, plan func(alert.Situation) 
 	if err := t.SelectContext(ctx, (*[]string)(&ids), claim, most); err != nil {
 		return 0, fmt.Errorf("claim groups: %w", err)
 	}
+	if err := t.dispatchGroups(ctx, ids, plan, enqueue); err != nil {
+		return 0, err
+	}
+	return len(ids), nil
+}
+
+// dispatchGroups plans groups of which the first event that waits is locked.
+func (t *tx) dispatchGroups(ctx context.Context, ids pq.StringArray, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) error {
 	if len(ids) == 0 {
-		return 0, nil
+		return nil
 	}
 	events, err := selectEvents(ctx, t, `WHERE e.group_id = ANY ($1::uuid[]) AND e.dispatched_at IS NULL ORDER BY e.id`, ids)
 	if err != nil {
-		return 0, fmt.Errorf("read what was raised: %w", err)
+		return fmt.Errorf("read what was raised: %w", err)
 	}
 	situations, err := t.situations(ctx, events)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var all alert.Planned
 	for _, situation := range situations {
@@ -60,13 +101,18 @@ func (t *tx) dispatch(ctx context.Context, most int, plan func(alert.Situation) 
 		all.Deliveries, all.Escalations = append(all.Deliveries, p.Deliveries...), append(all.Escalations, p.Escalations...)
 	}
 	if err := t.deliver(ctx, all, enqueue); err != nil {
-		return 0, err
+		return err
 	}
-	const note = `UPDATE alert_events SET dispatched_at = $1 WHERE group_id = ANY ($2::uuid[]) AND dispatched_at IS NULL`
+	note := lockedFirst(`group_id = ANY ($2::uuid[]) AND dispatched_at IS NULL`) + `UPDATE alert_events e SET dispatched_at = $1 FROM locked WHERE e.id = locked.id`
 	if _, err := t.ExecContext(ctx, note, t.now, ids); err != nil {
-		return 0, fmt.Errorf("note what was dispatched: %w", err)
+		return fmt.Errorf("note what was dispatched: %w", err)
 	}
-	return len(ids), nil
+	return nil
+}
+
+// lockedFirst begins a statement that changes alerts: everybody takes several of them in one order, so that nobody waits in a circle.
+func lockedFirst(which string) string {
+	return `WITH locked AS MATERIALIZED (SELECT id FROM alert_events WHERE ` + which + ` ORDER BY id FOR UPDATE) `
 }
 
 // EscalateAlerts tells others of a group that nobody has acknowledged. Where it must be looked at again it says when, and its caller

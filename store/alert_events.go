@@ -90,7 +90,7 @@ const alertEventColumns = `e.id, e.group_id, e.lead, e.rule_id, COALESCE(r.name,
 
 const alertEventFrom = ` FROM alert_events e LEFT JOIN alert_rules r ON r.id = e.rule_id `
 
-func (r alertEventRow) event() (alert.Event, error) {
+func (r alertEventRow) event() alert.Event {
 	e := alert.Event{
 		ID: r.ID, Group: r.Group, Lead: r.Lead, RuleID: r.RuleID, RuleName: r.RuleName, Audience: alert.Audience(r.Audience),
 		Metric: alert.Metric(r.Metric), Unit: alert.Unit(r.Unit),
@@ -98,10 +98,11 @@ func (r alertEventRow) event() (alert.Event, error) {
 		Period:  r.Period.UTC(), Threshold: r.Threshold, Value: r.Value, RaisedAt: r.RaisedAt.UTC(), DispatchedAt: moment(r.DispatchedAt),
 		AcknowledgedAt: moment(r.AcknowledgedAt), AcknowledgedBy: r.AcknowledgedBy, ResolvedAt: moment(r.ResolvedAt),
 	}
+	// What says more and can't be read must not keep the alert, and all that are told with it, from being told.
 	if err := json.Unmarshal(r.Details, &e.Details); err != nil {
-		return e, fmt.Errorf("details of alert %d: %w", r.ID, err)
+		e.Details = alert.Details{}
 	}
-	return e, nil
+	return e
 }
 
 // moment is a time that may be missing, in UTC.
@@ -120,10 +121,7 @@ func selectEvents(ctx context.Context, q sqlx.QueryerContext, rest string, args 
 	}
 	events := make([]alert.Event, len(rows))
 	for i, row := range rows {
-		var err error
-		if events[i], err = row.event(); err != nil {
-			return nil, err
-		}
+		events[i] = row.event()
 	}
 	return events, nil
 }

@@ -212,9 +212,9 @@ func (s *Store) acknowledge(ctx context.Context, ids []int64, tenantID int64) (n
 			ID   int64 `db:"id"`
 			Lead bool  `db:"lead"`
 		}
-		const note = `UPDATE alert_events SET acknowledged_at = $1, acknowledged_by = $2
-			WHERE (group_id, audience) IN (SELECT group_id, audience FROM alert_events WHERE id = ANY ($3)) AND acknowledged_at IS NULL
-				AND ($4::bigint = 0 OR tenant_id = $4 AND audience = 'customer') RETURNING id, lead`
+		note := lockedFirst(`(group_id, audience) IN (SELECT group_id, audience FROM alert_events WHERE id = ANY ($3)) AND acknowledged_at IS NULL
+				AND ($4::bigint = 0 OR tenant_id = $4 AND audience = 'customer')`) +
+			`UPDATE alert_events e SET acknowledged_at = $1, acknowledged_by = $2 FROM locked WHERE e.id = locked.id RETURNING e.id, e.lead`
 		if err := t.SelectContext(ctx, &rows, note, t.now, tenancy.ActorOf(ctx).Label, pq.Int64Array(ids), tenantID); err != nil {
 			return err
 		}
@@ -308,7 +308,7 @@ func (t *tx) planAgain(ctx context.Context, id int64) error {
 	for _, query := range []string{
 		`DELETE FROM deliveries WHERE event_ids && $1 AND event_ids <@ $1 AND kind <> 'escalation'`,
 		`UPDATE deliveries SET event_ids = ARRAY(SELECT unnest(event_ids) EXCEPT SELECT unnest($1::bigint[]) ORDER BY 1) WHERE event_ids && $1 AND kind <> 'escalation'`,
-		`UPDATE alert_events SET dispatched_at = NULL WHERE id = ANY ($1)`,
+		lockedFirst(`id = ANY ($1)`) + `UPDATE alert_events e SET dispatched_at = NULL FROM locked WHERE e.id = locked.id`,
 	} {
 		if _, err := t.ExecContext(ctx, query, waiting); err != nil {
 			return fmt.Errorf("plan %d alerts again: %w", len(waiting), err)

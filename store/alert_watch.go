@@ -287,7 +287,7 @@ func (t *tx) resolve(ctx context.Context, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	const update = `UPDATE alert_events SET resolved_at = $1 WHERE id = ANY ($2::bigint[]) AND resolved_at IS NULL`
+	update := lockedFirst(`id = ANY ($2::bigint[]) AND resolved_at IS NULL`) + `UPDATE alert_events e SET resolved_at = $1 FROM locked WHERE e.id = locked.id`
 	if _, err := t.ExecContext(ctx, update, t.now, pq.Int64Array(ids)); err != nil {
 		return fmt.Errorf("resolve %d alerts: %w", len(ids), err)
 	}

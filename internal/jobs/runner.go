@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -157,17 +158,15 @@ func (r *Runner) dispatch(ctx context.Context) {
 
 // round plans all groups that wait, and makes jobs for messages that have none.
 func (r *Runner) round(ctx context.Context, lost bool) error {
-	for {
+	var failed error // what can't be planned keeps no message from being brought
+	for failed == nil {
 		n, err := r.Store.DispatchAlerts(ctx, r.plan, r.enqueue)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
+		if failed = err; n == 0 {
 			break
 		}
 	}
 	_, err := r.Store.QueueDeliveries(ctx, lost, r.enqueue)
-	return err
+	return errors.Join(failed, err)
 }
 
 func (r *Runner) plan(s alert.Situation) alert.Planned {
