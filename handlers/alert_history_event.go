@@ -179,8 +179,9 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 		m.Bar = &ui.QuotaModel{Label: say.T("usage.tokens.output"), Used: what.UsedOut, Limit: what.LimitOut, Charged: !what.Blocks}
 	}
 	m.Also = alsoRaised(say, one, h.path)
+	sends := !portal && p.Mailer != nil && p.mailReady(c.UserContext())
 	for _, msg := range one.Messages {
-		m.Messages = append(m.Messages, p.messageModel(say, msg, here, now, portal))
+		m.Messages = append(m.Messages, p.messageModel(say, msg, here, now, portal, sends))
 	}
 	if one.AcknowledgedAt.IsZero() && one.ResolvedAt.IsZero() {
 		m.Acknowledge = here + "/acknowledge"

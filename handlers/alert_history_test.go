@@ -84,9 +84,12 @@ func TestOneAlertShowsItsCourseAndEveryAttempt(t *testing.T) {
 	done := s.message(t, id, "delivered", "ana@empresa.com.br", "250 2.0.0 queued as <b>1</b>")
 	b := s.as(t, tenancy.Manager)
 	again := func(delivery int64) string { return fmt.Sprintf("%s/deliveries/%d/resend", eventPath(id), delivery) }
-	b.get(eventPath(id)).status(http.StatusOK).has("Padaria Sol usou 50,1% da franquia de entrada", "550 5.1.1 no such user",
+	b.get(eventPath(id)).status(http.StatusOK).has("1 de 2 mensagens não chegaram").has("Padaria Sol usou 50,1% da franquia de entrada", "550 5.1.1 no such user",
 		"250 2.0.0 queued as &lt;b&gt;1&lt;/b&gt;", text("alert_events.timeline.acknowledged_not"), again(dead),
 		fmt.Sprintf("/tenants/%d/plan", c.tenant.ID), "/alerts/rules/").lacks(again(done))
+	alone := s.raised(t, "operator", "queue_age", 0)
+	s.message(t, alone, "dead", "bia@empresa.com.br", "550 5.1.1 no such user")
+	b.get(eventPath(alone)).has("A mensagem não chegou").lacks("1 de 1 mensagens")
 	b.post(again(done), nil).status(http.StatusConflict)
 	b.post(again(dead), nil).leadsTo(eventPath(id))
 	b.get(eventPath(id)).lacks(again(dead))
@@ -260,6 +263,24 @@ func TestAnOpenPageHearsThatItsAlertsHaveMoved(t *testing.T) {
 	if mark(list, "alerts") == marks["alerts"] || mark(one, "alert") == marks["alert"] {
 		t.Error("a delivery left the marks as they were")
 	}
+}
+
+func TestWhatWasKeptIsSentOnceEmailIsSetUp(t *testing.T) {
+	s := newMailSite(t)
+	c := s.subscriber(t, "Padaria Sol", tenancy.Charge)
+	id := s.raised(t, "customer", "input_quota", c.tenant.ID)
+	kept := s.message(t, id, "delivered", "ana@padaria.example", "outbox/20260102.eml")
+	left := s.message(t, id, "delivered", "bia@padaria.example", "250 ok")
+	again := func(delivery int64) string { return fmt.Sprintf("%s/deliveries/%d/resend", eventPath(id), delivery) }
+	b := s.as(t, tenancy.Owner)
+	b.get(eventPath(id)).lacks("/resend")
+	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
+	b.get(eventPath(id)).has(again(kept)).lacks(again(left))
+	s.as(t, tenancy.Viewer).get(eventPath(id)).lacks("/resend")
+	c.person(t, tenancy.TenantAdmin).get("/portal" + eventPath(id)).lacks("/resend")
+	b.post(again(kept), nil).leadsTo(eventPath(id))
+	b.get(eventPath(id)).lacks(again(kept))
+	b.post(again(left), nil).status(http.StatusConflict)
 }
 
 func TestWhereMessagesAreKeptIsAStepAwayWhileNoneLeave(t *testing.T) {

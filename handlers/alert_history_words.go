@@ -83,7 +83,7 @@ func keptKey(key string, own bool) string {
 func course(say i18n.Printer, one alert.Case, own bool) []alerts.Moment {
 	told := one.Told
 	counts := func(key string) string {
-		return say.T("alert_events.timeline."+key, "delivered", told.Delivered, "dead", told.Dead, "all", told.All)
+		return say.T("alert_events.timeline."+key, "delivered", told.Delivered, "dead", told.Dead, "n", told.All)
 	}
 	list := []alerts.Moment{{
 		Title: say.T("alert_events.timeline.raised"), At: one.RaisedAt, Done: true, Tone: ui.Info,
@@ -140,8 +140,8 @@ func arrival(say i18n.Printer, one alert.Case, counts func(string) string, own b
 	return alerts.Moment{Title: say.T("alert_events.timeline.delivered"), Note: counts("delivered_note"), At: last, Done: true, Tone: ui.OK}
 }
 
-// messageModel is one delivery with its attempts.
-func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now time.Time, own bool) alerts.Message {
+// messageModel is one delivery with its attempts. sends tells whether e-mail leaves the machine by now.
+func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now time.Time, own, sends bool) alerts.Message {
 	model := alerts.Message{ID: m.ID, Icon: "plug-connected", Way: say.T("alert_events.channel." + string(m.Channel)), To: m.Recipient, Name: m.Name}
 	switch {
 	case m.Hidden:
@@ -168,7 +168,7 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 		}
 		model.Due = say.T(key, "when", say.Relative(m.DueAt, now))
 	}
-	if m.State == alert.Dead && !own {
+	if (m.State == alert.Dead || m.WasKept() && sends) && !own {
 		model.Resend = here + "/deliveries/" + strconv.FormatInt(m.ID, 10) + "/resend"
 	}
 	for i, t := range m.Tries {
