@@ -12,7 +12,6 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/fila-ia/filaia/internal/alert"
-	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/usage"
 )
@@ -50,13 +49,14 @@ func (r deliveryRow) delivery() alert.Delivery {
 	}
 }
 
-// A message is not wanted any more when its reader was disabled since it was made, or has asked since for no more of all that it tells.
+// unwanted tells of a message d that its reader was disabled since it was made, or has asked since for no more of all that it tells.
+const unwanted = `(EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at)
+	OR d.channel = 'email' AND d.audience = 'customer' AND NOT EXISTS (SELECT FROM alert_events e WHERE e.id = ANY (d.event_ids) AND NOT EXISTS (
+		SELECT FROM alert_unsubscribes o WHERE o.tenant_id = d.tenant_id AND lower(o.address) = d.recipient AND o.metric IN ('', e.metric))))`
+
 const deliveryColumns = `d.id, d.message_id, d.batch, d.kind, d.audience, coalesce(d.tenant_id, 0) AS tenant_id, d.channel, coalesce(d.channel_id, 0) AS channel_id,
 	d.recipient, d.name, d.language, d.event_ids, d.state, d.attempts, d.due_at, d.created_at, d.finished_at,
-	coalesce(extract(epoch FROM greatest(d.sending_until, d.due_at) - clock_timestamp()), 0) AS held,
-	EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at)
-	OR d.channel = 'email' AND d.audience = 'customer' AND NOT EXISTS (SELECT FROM alert_events e WHERE e.id = ANY (d.event_ids) AND NOT EXISTS (
-		SELECT FROM alert_unsubscribes o WHERE o.tenant_id = d.tenant_id AND lower(o.address) = d.recipient AND o.metric IN ('', e.metric))) AS unwanted`
+	coalesce(extract(epoch FROM greatest(d.sending_until, d.due_at) - clock_timestamp()), 0) AS held, ` + unwanted + ` AS unwanted`
 
 // BeginDelivery claims a message for lease, by the clock of the database. state is the message's afterwards: nothing is to be sent
 // unless it is alert.Pending and wait is zero; else another sends it for that long, or it is not due before, whatever the clock of
@@ -169,39 +169,6 @@ func (s *Store) RecordAttempt(ctx context.Context, id int64, a alert.Attempt, st
 	})
 	if err != nil {
 		return fmt.Errorf("record an attempt of delivery %d: %w", id, err)
-	}
-	return nil
-}
-
-const deliveryMissing = "problem.no_page"
-
-// ResendDelivery has a message that was given up tried again, by the person in ctx. It keeps its message id. NotFound when it is not
-// there, Conflict when it was not given up. A replica that delivers takes it up at once.
-func (s *Store) ResendDelivery(ctx context.Context, id int64) error {
-	err := s.inTx(ctx, func(t *tx) error {
-		var row struct {
-			State    alert.DeliveryState `db:"state"`
-			TenantID int64               `db:"tenant_id"`
-		}
-		const query = `SELECT state, coalesce(tenant_id, 0) AS tenant_id FROM deliveries WHERE id = $1 FOR UPDATE`
-		if err := t.GetContext(ctx, &row, query, id); err != nil {
-			return known(err, deliveryMissing)
-		}
-		if row.State != alert.Dead {
-			return fault.New(fault.Conflict, "alert_events.error.not_dead")
-		}
-		const revive = `UPDATE deliveries SET state = 'pending', job_id = NULL, due_at = clock_timestamp(), finished_at = NULL, sending_until = NULL WHERE id = $1`
-		if _, err := t.ExecContext(ctx, revive, id); err != nil {
-			return err
-		}
-		if err := t.audit(ctx, "alert.resend", fmt.Sprintf("delivery:%d", id), row.TenantID, nil); err != nil {
-			return err
-		}
-		_, err := t.ExecContext(ctx, `SELECT pg_notify('filaia_alerts', '')`)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("send delivery %d again: %w", id, err)
 	}
 	return nil
 }
