@@ -72,6 +72,33 @@ func TestASnoozeThatEndsOrMovesTakesWhatWaitedAlong(t *testing.T) {
 	d.wantWaits("snoozed at once", "now 1", "now 1", "3 3")
 }
 
+func TestTheEndOfASnoozeTellsNothingOfWhatIsOver(t *testing.T) {
+	d := openDelivering(t)
+	ctx := context.Background()
+	d.exec(`INSERT INTO users (email, name, role, password_hash) VALUES ('dono@x.com', 'Dono', 'owner', '')`)
+	raise := func(threshold int64) (id int64) {
+		d.get(&id, `INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, period, threshold, value, raised_at)
+			SELECT gen_random_uuid(), true, id, audience, metric, unit, 'provider:1', '2026-11-01', $1::bigint, $1::bigint, now() FROM alert_rules
+			WHERE metric = 'breaker_open' RETURNING id`, threshold)
+		return id
+	}
+	first := raise(60)
+	d.wantWaits("at first", "now 1")
+	var id int64
+	d.get(&id, `SELECT id FROM deliveries`)
+	d.begin(id)
+	if err := d.SnoozeAlert(ctx, first, time.Now().Add(2*24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	raise(600)
+	d.wantWaits("snoozed", "now 1", "2 1")
+	d.exec(`UPDATE alert_events SET resolved_at = now()`)
+	if err := d.UnsnoozeAlert(ctx, first); err != nil {
+		t.Fatal(err)
+	}
+	d.wantWaits("when it is over", "now 1")
+}
+
 func TestAMessageIsNotBegunBeforeItIsDue(t *testing.T) {
 	d := openDelivering(t)
 	d.raise(alert.InputQuota, 5000)

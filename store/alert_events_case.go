@@ -289,7 +289,8 @@ func (s *Store) UnsnoozeAlert(ctx context.Context, id int64) error {
 }
 
 // planAgain has the dispatcher decide anew about what an alert's rule raised of its subject and waits to be told to everybody:
-// when that is depends on the snooze, which changes now. Its row must be locked.
+// when that is depends on the snooze, which changes now. Its row must be locked. What has gone by itself meanwhile is told no more,
+// as with all that is held.
 func (t *tx) planAgain(ctx context.Context, id int64) error {
 	const lock = `SELECT d.event_ids FROM deliveries d WHERE d.state = 'pending' AND d.begun_at IS NULL AND d.kind <> 'escalation'
 		AND d.event_ids && ARRAY(SELECT e.id FROM alert_events e JOIN alert_events o ON o.rule_id = e.rule_id AND o.subject = e.subject WHERE o.id = $1)
@@ -305,10 +306,11 @@ func (t *tx) planAgain(ctx context.Context, id int64) error {
 		return fmt.Errorf("read what waits: %w", err)
 	}
 	// A job whose message is gone does nothing.
+	again := lockedFirst(`id = ANY ($1) AND NOT (resolved_at IS NOT NULL AND metric = ANY ('` + episodeMetrics() + `'::text[]))`)
 	for _, query := range []string{
 		`DELETE FROM deliveries WHERE event_ids && $1 AND event_ids <@ $1 AND kind <> 'escalation'`,
 		`UPDATE deliveries SET event_ids = ARRAY(SELECT unnest(event_ids) EXCEPT SELECT unnest($1::bigint[]) ORDER BY 1) WHERE event_ids && $1 AND kind <> 'escalation'`,
-		lockedFirst(`id = ANY ($1)`) + `UPDATE alert_events e SET dispatched_at = NULL FROM locked WHERE e.id = locked.id`,
+		again + `UPDATE alert_events e SET dispatched_at = NULL FROM locked WHERE e.id = locked.id`,
 	} {
 		if _, err := t.ExecContext(ctx, query, waiting); err != nil {
 			return fmt.Errorf("plan %d alerts again: %w", len(waiting), err)

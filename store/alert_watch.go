@@ -152,10 +152,17 @@ func newBook(rules []alert.Rule) *book {
 }
 
 // committedMetrics are those of which alerts are raised where usage is committed, as an array for SQL.
-func committedMetrics() string {
+func committedMetrics() string { return metricsOf(func(k alert.Kind) bool { return k.Committed }) }
+
+// episodeMetrics are those of what comes and goes.
+func episodeMetrics() string {
+	return metricsOf(func(k alert.Kind) bool { return k.Repeats == alert.PerEpisode })
+}
+
+func metricsOf(which func(alert.Kind) bool) string {
 	var names []string
 	for _, k := range alert.Kinds() {
-		if k.Committed {
+		if which(k) {
 			names = append(names, string(k.Metric))
 		}
 	}
