@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/jobs"
@@ -80,11 +81,10 @@ func (s *stage) rule(audience alert.Audience, metric alert.Metric) (id int64) {
 func (s *stage) raise(ruleID int64, thresholds ...int64) (group uuid.UUID) {
 	s.t.Helper()
 	group = uuid.New()
-	for i, threshold := range thresholds {
-		s.exec(`INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, tenant_id, period, threshold, value, raised_at)
-			SELECT $1, $2, id, audience, metric, unit, $3, $4, '2026-11-01', $5::bigint, $5::bigint, now() FROM alert_rules WHERE id = $6`,
-			group, i == len(thresholds)-1, "subscription:"+group.String(), s.tenant, threshold, ruleID)
-	}
+	s.exec(`INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, tenant_id, period, threshold, value, raised_at)
+		SELECT $1, n = cardinality($4), id, audience, metric, unit, $2, $3, '2026-11-01', threshold, threshold, now()
+		FROM alert_rules CROSS JOIN unnest($4::bigint[]) WITH ORDINALITY AS t (threshold, n) WHERE id = $5 ORDER BY n`,
+		group, "subscription:"+group.String(), s.tenant, pq.Int64Array(thresholds), ruleID)
 	return group
 }
 
