@@ -209,8 +209,8 @@ func eventFacts(say i18n.Printer, one alert.Case, own bool) []ui.Fact {
 	add("model", d.Model)
 	add("address", d.Address)
 	add("threshold", whatOf(one.Event, own).Limit(say))
-	if !d.PeriodStart.IsZero() {
-		add("period", say.T("alert_events.fact.period_value", "from", say.Date(d.PeriodStart), "until", say.Date(d.PeriodEnd)))
+	if !d.PeriodStart.IsZero() { // its end is when the next one starts
+		add("period", say.T("alert_events.fact.period_value", "from", say.Date(d.PeriodStart), "until", say.Date(d.PeriodEnd.Add(-time.Second))))
 	}
 	if !d.Since.IsZero() {
 		add("began", say.DateTime(d.Since))

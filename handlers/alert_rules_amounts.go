@@ -57,7 +57,7 @@ var typedDuration = regexp.MustCompile(`^([0-9][0-9.,]*)\s*([a-zç]*)\.?$`)
 
 // readDuration reads 30, 30 s, 1,5 min, 2 horas. A number alone is seconds.
 func readDuration(text string) (time.Duration, bool) {
-	found := typedDuration.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	found := typedDuration.FindStringSubmatch(strings.ToLower(strings.TrimSpace(strings.ReplaceAll(text, "\u00a0", " "))))
 	if found == nil {
 		return 0, false
 	}

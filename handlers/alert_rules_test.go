@@ -55,7 +55,7 @@ func TestARuleIsMadeShownEditedAndDeleted(t *testing.T) {
 	}
 	b.get("/alerts/rules?audience=operator&about=usage").status(http.StatusOK).has(text("alerts.created"),
 		"Avisar quando um cliente acumular R$\u00a050,00 ou R$\u00a01.234,56 de excedente no período.",
-		"Proprietários, gestores, ana@empresa.com.br e bia@empresa.com.br", "Silêncio das 22:00 às 07:00", "Sem confirmação em 1 h: proprietários").
+		"Proprietários, gestores, ana@empresa.com.br e bia@empresa.com.br", "Silêncio das 22:00 às 07:00", "Sem confirmação em 1\u00a0h: proprietários").
 		lacks("administradores do cliente", "cotação do dólar")
 	path := rulePath(r.ID)
 	stamp := strconv.FormatInt(r.UpdatedAt.UnixMicro(), 10)

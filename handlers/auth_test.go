@@ -75,7 +75,7 @@ func TestSignInSlowsDownAfterFiveFailures(t *testing.T) {
 	}
 	a := b.post("/login", signInForm(u.Email, goodPassword)).status(http.StatusTooManyRequests)
 	until := s.clock.now().Add(2*time.Minute - time.Nanosecond)
-	a.has("Aguarde 1 min", until.In(s.Zone).Format("15:04"), `value="`+u.Email+`"`)
+	a.has("Aguarde 1\u00a0min", until.In(s.Zone).Format("15:04"), `value="`+u.Email+`"`)
 	if got := a.head.Get("Retry-After"); got != "60" {
 		t.Errorf("Retry-After %q, want 60", got)
 	}

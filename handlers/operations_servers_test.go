@@ -48,7 +48,7 @@ func TestServersTellHowTheyStand(t *testing.T) {
 	page := b.get("/operations").status(http.StatusOK).has(text("operations.of", "some", 3, "all", 5), text("operations.figure.servers_silent", "n", 2))
 	page.row("aaaaaaaa-running").has(">aaaaaaaa<", text("operations.server.running"), text("operations.server.nothing"), "3,0 MB", "1.4.0", ">12<").
 		lacks("row-warning")
-	page.row("bbbbbbbb-slow").has(text("operations.server.slow"), text("operations.server.events", "n", 7), "a mais antiga há 1 min").lacks("row-warning")
+	page.row("bbbbbbbb-slow").has(text("operations.server.slow"), text("operations.server.events", "n", 7), "a mais antiga há 1\u00a0min").lacks("row-warning")
 	page.row("cccccccc-silent").has(text("operations.server.silent"), text("operations.server.warn.left", "n", 1234)).lacks("os tokens reservados voltaram")
 	page.row("dddddddd-reaped").has(text("operations.server.silent"), "os tokens reservados voltaram", text("operations.server.warn.damaged", "n", 2))
 	page.row("eeeeeeee-stopped").has(text("operations.server.stopped")).lacks("row-warning")
@@ -66,7 +66,7 @@ func TestThisServerTellsItsFiguresOfNow(t *testing.T) {
 	b := s.as(t, tenancy.Viewer)
 	s.replica(t, "aaaaaaaa-self", time.Second, 0, 0, usage.Vitals{Calls: 1, SpoolEvents: 1})
 	s.running.self = SelfState{Name: "aaaaaaaa-self", Vitals: usage.Vitals{Calls: 77, SpoolEvents: 55, SpoolAge: 12 * time.Second}, Refusing: true, SyncFailing: true, Stalled: true}
-	b.get("/operations").row("aaaaaaaa-self").has(text("operations.server.self"), ">77<", text("operations.server.events", "n", 55), "há 12 s",
+	b.get("/operations").row("aaaaaaaa-self").has(text("operations.server.self"), ">77<", text("operations.server.events", "n", 55), "há 12\u00a0s",
 		text("operations.server.warn.refusing"), text("operations.server.warn.sync"), text("operations.server.warn.stalled"))
 }
 

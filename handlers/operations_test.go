@@ -80,8 +80,8 @@ func TestOperationsTellHowTheGatewayStands(t *testing.T) {
 		At: since, Replica: "replica-one-two", ProviderID: own.ID, Model: "gpt-4.1", From: "closed", To: "open", Reason: "failures", FailurePercent: 80, Calls: 25,
 	}}))
 	page := b.get("/operations").status(http.StatusOK).has(
-		"80%", text("operations.state.open"), text("operations.state.half_open"), text("operations.retry_in", "time", "4 s"), text("operations.other_models"),
-		text("operations.limiter.away_note", "since", "há 5 min"), "75%", text("operations.reason.failures", "percent", 80, "n", 25),
+		"80%", text("operations.state.open"), text("operations.state.half_open"), text("operations.retry_in", "time", "4\u00a0s"), text("operations.other_models"),
+		text("operations.limiter.away_note", "since", "há 5\u00a0min"), "75%", text("operations.reason.failures", "percent", 80, "n", 25),
 		text("operations.stopped", "n", 1), `data-poll="/operations"`)
 	page.lacks("/open/gpt-4.1", text("operations.open")) // a viewer only looks
 	b.part("/operations").status(http.StatusOK).has("80%").lacks("<html")

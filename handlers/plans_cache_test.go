@@ -21,10 +21,10 @@ func TestAPlanSaysHowItsCallsUseTheCache(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	path := planPath(plan.ID)
-	b.get(path).has(text("plans.cache.smart"), "12 h", text("plans.cache.billed", "percent", 20))
+	b.get(path).has(text("plans.cache.smart"), "12\u00a0h", text("plans.cache.billed", "percent", 20))
 	b.get(path+"/edit").has(`name="cache" value="smart" checked`, `value="12"`, `<option value="hours" selected>`)
 	b.post(path, with(form, "slug", "ouro", "cache_minutes", "45", "cache_unit", "minutes", "publish", "")).leadsTo(path)
-	b.get(path).has(text("plans.field.cache_minutes"), "45 min").lacks(text("plans.cache.off"))
+	b.get(path).has(text("plans.field.cache_minutes"), "45\u00a0min").lacks(text("plans.cache.off"))
 	// Switched off, what stands in the hidden fields means nothing.
 	b.post(path, with(form, "cache", "off", "cache_minutes", "muito", "cache_billed", "900")).leadsTo(path)
 }

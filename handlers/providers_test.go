@@ -282,7 +282,7 @@ func TestAProvidersPageTellsHowItStands(t *testing.T) {
 		Parallel: 12, MaxParallel: 40, Waiting: 3, ThrottledUntil: s.Now().Add(90 * time.Second),
 		Models: []breaker.ModelSnapshot{{Model: "gpt-4.1-nano", State: breaker.Open, Since: s.Now().Add(-3 * time.Minute), FailurePercent: 62, Calls: 50, RetryIn: 9 * time.Second}},
 	}}
-	b.get(providerPath(own.ID)).status(http.StatusOK).has(text("providers.state.stopped"), "62%", text("operations.retry_in", "time", "9 s"), "1 min 30 s")
+	b.get(providerPath(own.ID)).status(http.StatusOK).has(text("providers.state.stopped"), "62%", text("operations.retry_in", "time", "9\u00a0s"), "1\u00a0min 30\u00a0s")
 	b.part(providerPath(own.ID)).status(http.StatusOK).has("62%").lacks("<html")
 	b.get("/providers").has(text("providers.state.stopped"), text("operations.waiting", "n", 3))
 }

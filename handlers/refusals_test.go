@@ -101,9 +101,9 @@ func TestARefusalTellsTheLimitAndWhenItResets(t *testing.T) {
 	id := c.refused(t, c.tooMany())
 	reset := c.tooMany().ResetsAt.In(s.Zone).Format("15:04:05")
 	b.get("/portal/refusals/"+id).has(text("refusals.kind.rate_requests"), text("refusals.why.rate_requests.key", "key", "chave de Padaria", "n", 60),
-		reset, text("refusals.in", "time", "12 s"), text("refusals.do.wait", "when", reset), "chave de Padaria", "gpt-4.1-nano", "HTTP 429")
+		reset, text("refusals.in", "time", "12\u00a0s"), text("refusals.do.wait", "when", reset), "chave de Padaria", "gpt-4.1-nano", "HTTP 429")
 	s.clock.pass(5 * time.Minute)
-	b.get("/portal/refusals/"+id).has(text("refusals.do.over"), text("refusals.over", "ago", "há 4 min"), reset).lacks(text("refusals.do.wait", "when", reset))
+	b.get("/portal/refusals/"+id).has(text("refusals.do.over"), text("refusals.over", "ago", "há 4\u00a0min"), reset).lacks(text("refusals.do.wait", "when", reset))
 
 	left := c.refused(t, tenancy.Refusal{Reason: "quota_exhausted", Scope: "plan", Limit: "output_tokens", LimitValue: 500_000, Asked: 4096, Remaining: 812,
 		ResetsAt: s.Now().AddDate(0, 0, 9)})

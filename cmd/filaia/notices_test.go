@@ -121,8 +121,8 @@ func TestMomentsAreThoseOfTheReaderAndDaysThoseOfTheCustomer(t *testing.T) {
 		zone  *time.Location
 		wants []string
 	}{
-		{nil, []string{"01/12/2026\n", "22/11/2026 14:05", "de 09/11 a 22/11"}},
-		{saoPaulo, []string{"01/12/2026\n", "22/11/2026 14:05", "de 09/11 a 22/11"}},
+		{nil, []string{"30/11/2026\n", "22/11/2026 14:05", "de 09/11 a 22/11"}},
+		{saoPaulo, []string{"30/11/2026\n", "22/11/2026 14:05", "de 09/11 a 22/11"}},
 		{time.FixedZone("", -5*3600), []string{"30/11/2026 22:00", "22/11/2026 12:05", "de 09/11 a 22/11"}},
 	} {
 		n.Zone = c.zone
@@ -149,7 +149,7 @@ func TestThresholdsOfOnePeriodAreOneStoryAndOfTwoPeriodsTwo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(text.Plain, "2 alertas para você") || !strings.Contains(text.Plain, "O aviso de 80% também foi passado.") {
+	if !strings.Contains(text.Plain, "2 alertas para você") || !strings.Contains(text.Plain, "O limite de 80% também foi ultrapassado.") {
 		t.Errorf("digest:\n%s", text.Plain)
 	}
 }

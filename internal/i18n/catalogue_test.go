@@ -35,10 +35,10 @@ func TestMatchPrefersTheCookieThenTheMostWantedLanguage(t *testing.T) {
 func TestTFillsPlaceholdersAndCounts(t *testing.T) {
 	pt := NewPrinter(PtBR, nil)
 	check(t, []struct{ name, got, want string }{
-		{"one", pt.T("format.ago.days", "n", 1), "há 1 dia"},
-		{"other, with thousands", pt.T("format.ago.days", "n", 1500), "há 1.500 dias"},
+		{"one", pt.T("format.ago.days", "n", 1), "há 1\u00a0dia"},
+		{"other, with thousands", pt.T("format.ago.days", "n", 1500), "há 1.500\u00a0dias"},
 		{"string", pt.T("format.yesterday", "time", "14:05"), "ontem às 14:05"},
-		{"with decimals", pt.T("format.ago.days", "n", 0.01), "há 0,01 dias"},
+		{"with decimals", pt.T("format.ago.days", "n", 0.01), "há 0,01\u00a0dias"},
 		{"a value is no template", pt.T("format.month_year", "month", "{year}", "year", 3), "{year} de 3"},
 		{"missing key", pt.T("no.such.key", "n", 1), "no.such.key"},
 	})

@@ -63,16 +63,17 @@ func (p Printer) daysBetween(a, b time.Time) int {
 	return int(day(a).Sub(day(b)).Abs() / (24 * time.Hour))
 }
 
-// Duration writes a length of time with two units at most: 350 ms, 1,4 s, 2 min 5 s, 3 h 20 min, 4 d 2 h.
+// Duration writes a length of time with two units at most: 350 ms, 1,4 s, 2 min 5 s, 3 h 20 min, 4 d 2 h. A number
+// stays with its unit.
 func (p Printer) Duration(d time.Duration) string {
 	if d < 0 {
 		return "-" + p.Duration(-d)
 	}
 	switch {
 	case d < time.Second:
-		return p.Int(int64(d.Round(time.Millisecond)/time.Millisecond)) + " ms"
+		return p.Int(int64(d.Round(time.Millisecond)/time.Millisecond)) + nbsp + "ms"
 	case d < time.Minute:
-		return p.short(d.Truncate(100*time.Millisecond).Seconds(), 1) + " s"
+		return p.short(d.Truncate(100*time.Millisecond).Seconds(), 1) + nbsp + "s"
 	case d < time.Hour:
 		return p.twoUnits(int64(d/time.Minute), "min", int64(d%time.Minute/time.Second), "s")
 	case d < 48*time.Hour:
@@ -83,9 +84,9 @@ func (p Printer) Duration(d time.Duration) string {
 }
 
 func (p Printer) twoUnits(big int64, bigUnit string, small int64, smallUnit string) string {
-	text := p.Int(big) + " " + bigUnit
+	text := p.Int(big) + nbsp + bigUnit
 	if small > 0 {
-		text += " " + p.Int(small) + " " + smallUnit
+		text += " " + p.Int(small) + nbsp + smallUnit
 	}
 	return text
 }

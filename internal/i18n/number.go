@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// nbsp keeps a number on the line of its unit.
+const nbsp = "\u00a0"
+
 // marks are the thousands and decimal marks of a language.
 func (p Printer) marks() (thousands, decimal string) {
 	if p.Lang() == En {
@@ -65,7 +68,7 @@ func (p Printer) short(f float64, places int) string {
 // Compact writes a number as people say it: 999, 1,2 mil, 1,2 mi, 3 bi (en: 1.2K, 1.2M, 3B). One decimal below a
 // hundred of its unit, none above. Show the exact figure beside it or on hover.
 func (p Printer) Compact(n int64) string {
-	units := []string{"", " mil", " mi", " bi", " tri"}
+	units := []string{"", nbsp + "mil", nbsp + "mi", nbsp + "bi", nbsp + "tri"}
 	if p.Lang() == En {
 		units = []string{"", "K", "M", "B", "T"}
 	}
@@ -135,7 +138,7 @@ func (p Printer) amount(negative bool, micros uint64, currency string) string {
 	}
 	thousands, decimal := p.marks()
 	whole := group(strconv.FormatUint(micros/1_000_000, 10), thousands)
-	return sign + symbol + "\u00a0" + whole + decimal + decimals(micros, 2)
+	return sign + symbol + nbsp + whole + decimal + decimals(micros, 2)
 }
 
 // decimals are the digits after the mark, at least least of them, without further trailing zeros.
@@ -169,7 +172,7 @@ var ErrNotInteger = errors.New("not a whole number")
 
 // ParseInt reads a whole number as typed: 1000000, 1.000.000, 1,000,000 or 1 000 000.
 func ParseInt(text string) (int64, error) {
-	s := strings.NewReplacer("\u00a0", " ", "\u202f", " ").Replace(strings.TrimSpace(text))
+	s := strings.NewReplacer(nbsp, " ", "\u202f", " ").Replace(strings.TrimSpace(text))
 	for _, mark := range []string{".", ",", " "} {
 		if !strings.Contains(s, mark) {
 			continue

@@ -128,7 +128,7 @@ func (m FormModel) url() ui.Field {
 		f.Help, f.Optional = m.Frame.Printer.T("channels.help.url_kept", "host", m.Host), true
 	}
 	f.Placeholder = map[string]string{
-		"slack": "https://hooks.slack.com/services/…", "discord": "https://discord.com/api/webhooks/…", "teams": "https://…", "webhook": "https://sistema.empresa.com.br/…",
+		"slack": "https://hooks.slack.com/services/…", "discord": "https://discord.com/api/webhooks/…", "teams": "https://…", "webhook": m.Frame.Printer.T("channels.example.url"),
 	}[m.Kind]
 	f.Attrs["inputmode"] = "url"
 	return f

@@ -93,8 +93,8 @@ func TestAQuotaAlertTellsTheCustomerWhatIsUsedWhatRemainsAndWhatComesNext(t *tes
 	if want := "Você usou 80% dos tokens de entrada do plano Pro"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
-	text.wants(t, "Olá, Ana.", "2.403.750 de 3.000.000 (80,1%)", "596.250 tokens", "612.490 de 1.500.000 (40,8%)", "01/12/2026",
-		"Ao chegar a 100%, novas chamadas são recusadas até 01/12/2026.", "peça um plano maior", "como contato de Padaria Sol, que é avisado ao chegar a 80%")
+	text.wants(t, "Olá, Ana.", "2.403.750 de 3.000.000 (80,1%)", "596.250 tokens", "612.490 de 1.500.000 (40,8%)", "O período termina em 30/11/2026.",
+		"Ao chegar a 100%, novas chamadas são recusadas até a renovação, em 01/12/2026.", "peça um plano maior", "como contato de Padaria Sol, que é avisado ao chegar a 80%")
 	for _, link := range []string{"https://ia.example.com/portal", "https://ia.example.com/portal/alerts/7", "https://ia.example.com/unsubscribe?t=abc&m=x"} {
 		if !strings.Contains(text.Plain, link) || !strings.Contains(html.UnescapeString(text.HTML), `href="`+link+`"`) {
 			t.Errorf("no link to %s", link)
@@ -113,7 +113,7 @@ func TestAQuotaAlertTellsTheTeamWhichCustomer(t *testing.T) {
 	if want := "Padaria Sol: 80% of the input quota used"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
-	text.wants(t, "2,403,750 of 3,000,000 (80.1%)", "At 100%, new calls are refused until 1 Dec 2026.", "Offer a bigger plan")
+	text.wants(t, "2,403,750 of 3,000,000 (80.1%)", "At 100%, new calls are refused until the quota renews, on 1 Dec 2026.", "Offer a bigger plan")
 	text.lacks(t, "Hello", "nsubscribe", "/portal")
 	if text.Link != "https://ia.example.com/tenants/3" || !strings.Contains(text.Plain, "https://ia.example.com/alerts/7\n") {
 		t.Errorf("links: main %q in\n%s", text.Link, text.Plain)
@@ -138,11 +138,11 @@ func TestWhatHappensNextFollowsThePlan(t *testing.T) {
 		want, wrong []string
 	}{
 		{"refused now", quotaAlert(3_000_000, 10_000), "Seus tokens de entrada acabaram: as chamadas estão sendo recusadas",
-			[]string{"Novas chamadas estão sendo recusadas agora, e serão até 01/12/2026.", "100%"}, []string{"Ao chegar a 100%", "R$"}},
+			[]string{"Novas chamadas estão sendo recusadas agora, até a renovação em 01/12/2026.", "100%"}, []string{"Ao chegar a 100%", "R$"}},
 		{"charged soon", charging, "Você usou 80% dos tokens de entrada do plano Pro",
-			[]string{"Acima da franquia as chamadas continuam, e cada token a mais custa R$\u00a00,0001.", "Não há teto de gastos."}, []string{"recusadas"}},
+			[]string{"Acima da franquia as chamadas continuam, e cada token a mais custa R$\u00a00,0001.", "Não há teto de gasto extra."}, []string{"recusadas"}},
 		{"capped", capped, "Você usou 80% dos tokens de entrada do plano Pro",
-			[]string{"Seu teto de gastos é de R$\u00a0200,00: ao chegar nele, novas chamadas são recusadas até 01/12/2026."}, []string{"Não há teto"}},
+			[]string{"Seu teto de gasto extra é de R$\u00a0200,00: ao chegar nele, novas chamadas são recusadas até a renovação, em 01/12/2026."}, []string{"Não há teto"}},
 		{"charged now", over, "Sua franquia de entrada acabou: o que passar dela é cobrado",
 			[]string{"Daqui em diante, cada token a mais custa R$\u00a00,0001.", "1 token", "um plano maior pode sair mais barato"}, []string{"sendo recusadas"}},
 		{"cap reached", full, "Seu excedente neste período chegou a R$\u00a0200,00",
@@ -183,7 +183,7 @@ func TestAJumpOverThresholdsIsToldOnceWithTheOthersMentioned(t *testing.T) {
 	if want := "Padaria Sol: 92% da franquia de entrada usados (e mais 1 alerta)"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
-	text.wants(t, "Os avisos de 50% e 80% também foram passados.", "Padaria Sol: 50% da franquia de saída usados")
+	text.wants(t, "Os limites de 50% e 80% também foram ultrapassados.", "Padaria Sol: 50% da franquia de saída usados")
 	if n := strings.Count(text.Plain, "https://ia.example.com/alerts/"); n != 3 { // its own, the other's, and the rules
 		t.Errorf("%d links to alerts:\n%s", n, text.Plain)
 	}

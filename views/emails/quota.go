@@ -97,7 +97,7 @@ func (t *teller) periodEnds(over bool) string {
 	case over:
 		return t.t("period.renews", "end", moment(t.Printer, t.PeriodEnd))
 	}
-	return t.t("period.ends", "end", moment(t.Printer, t.PeriodEnd))
+	return t.t("period.ends", "end", lastDay(t.Printer, t.PeriodEnd))
 }
 
 // quotaFacts are the figures of the pool, and of the other one.
@@ -125,7 +125,7 @@ func (t *teller) planFacts(s *story) {
 		s.fact(t.t("fact.key"), t.Key)
 	}
 	if !t.PeriodEnd.IsZero() {
-		s.fact(t.t("fact.period_end"), moment(t.Printer, t.PeriodEnd))
+		s.fact(t.t("fact.period_end"), lastDay(t.Printer, t.PeriodEnd))
 	}
 }
 

@@ -73,6 +73,14 @@ func moment(p i18n.Printer, t time.Time) string {
 	return p.DateTime(t)
 }
 
+// lastDay writes the end of a period, which is when the next one starts: as the last day that is still of it, where days are whole.
+func lastDay(p i18n.Printer, end time.Time) string {
+	if p.Clock(end) == "00:00" {
+		return p.Date(end.Add(-time.Second))
+	}
+	return p.DateTime(end)
+}
+
 func seconds(n int64) time.Duration { return time.Duration(min(n, 1e9)) * time.Second }
 
 func millis(n int64) time.Duration { return time.Duration(min(n, 1e12)) * time.Millisecond }

@@ -84,6 +84,12 @@ func TestMidnightIsADayAndAnyOtherTimeAMoment(t *testing.T) {
 	if got := moment(i18n.NewPrinter(i18n.PtBR, nil), midnight); got != "01/12/2026 03:00" {
 		t.Errorf("the same in UTC = %q", got)
 	}
+	if got := lastDay(pt, midnight); got != "30/11/2026" {
+		t.Errorf("a period that ends at midnight ends on %q", got)
+	}
+	if got := lastDay(i18n.NewPrinter(i18n.PtBR, nil), midnight); got != "01/12/2026 03:00" {
+		t.Errorf("a period that ends within a day ends at %q", got)
+	}
 }
 
 func TestTheChartShowsTheNewestTwoWeeksInProportion(t *testing.T) {

@@ -97,8 +97,8 @@ func sink(p i18n.Printer) templ.Component {
 
 func TestEveryComponentSpeaksBothLanguages(t *testing.T) {
 	want := map[i18n.Lang][]string{
-		i18n.PtBR: {`<html lang="pt-BR"`, "R$\u00a02.350,00", "1,2 mi de 3 mi", "1.234.567 de 3.000.000 tokens", "há 3 min", "Tokens de entrada", "Visão geral", "51–100 de 120", "Para confirmar, digite “Pro”"},
-		i18n.En:   {`<html lang="en"`, "R$\u00a02,350.00", "1.2M of 3M", "1,234,567 of 3,000,000 tokens", "3 min ago", "Input tokens", "Overview", "51–100 of 120", "To confirm, type “Pro”"},
+		i18n.PtBR: {`<html lang="pt-BR"`, "R$\u00a02.350,00", "1,2\u00a0mi de 3\u00a0mi", "1.234.567 de 3.000.000 tokens", "há 3\u00a0min", "Tokens de entrada", "Visão geral", "51–100 de 120", "Para confirmar, digite “Pro”"},
+		i18n.En:   {`<html lang="en"`, "R$\u00a02,350.00", "1.2M of 3M", "1,234,567 of 3,000,000 tokens", "3\u00a0min ago", "Input tokens", "Overview", "51–100 of 120", "To confirm, type “Pro”"},
 	}
 	for lang, parts := range want {
 		page := draw(t, sink(printer(t, lang)))
