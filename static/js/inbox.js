@@ -17,7 +17,9 @@
       return answer.text();
     }).then(function (html) {
       if (html === null) return;
+      var within = body.contains(document.activeElement);
       body.innerHTML = html;
+      if (within) inbox.focus(); // what had it is gone
       if (window.htmx) window.htmx.process(body);
     }).catch(function () { body.innerHTML = inbox.querySelector("[data-inbox-lost]").innerHTML; });
   }
@@ -29,7 +31,12 @@
     inbox.style.maxHeight = window.innerHeight - at.bottom - 3 * gap + "px";
   }
 
+  // steps are what Tab stops at inside the inbox.
+  function steps() { return Array.from(inbox.querySelectorAll("a[href], button")); }
+
   if (inbox && inbox.showPopover) {
+    var width = window.innerWidth;
+    inbox.tabIndex = -1;
     document.querySelectorAll("[data-inbox]").forEach(function (button) {
       button.setAttribute("aria-haspopup", "dialog");
       button.setAttribute("aria-expanded", "false");
@@ -43,13 +50,28 @@
         if (was) { if (inbox.matches(":popover-open")) inbox.hidePopover(); return; }
         inbox.showPopover();
         place(button);
+        inbox.focus({ preventScroll: true }); // closing gives it back to the bell
         fill();
       });
     });
     inbox.addEventListener("toggle", function (e) {
       document.querySelectorAll("[data-inbox]").forEach(function (b) { b.setAttribute("aria-expanded", String(e.newState === "open")); });
     });
-    window.addEventListener("resize", function () { if (inbox.matches(":popover-open")) inbox.hidePopover(); });
+    // It stands at the end of the page: who steps out of it goes on beside the bell, and not behind all else.
+    inbox.addEventListener("keydown", function (e) {
+      if (e.key !== "Tab") return;
+      var stops = steps(), at = document.activeElement;
+      if (e.shiftKey && (at === inbox || at === stops[0])) { e.preventDefault(); inbox.hidePopover(); }
+      if (!e.shiftKey && (!stops.length || at === stops[stops.length - 1])) inbox.hidePopover();
+    });
+    document.addEventListener("htmx:afterSwap", function (e) {
+      if (e.target.id === "inbox-body" && inbox.matches(":popover-open") && document.activeElement === document.body) inbox.focus();
+    });
+    // The bars of a phone's browser come and go while one scrolls, which changes the height alone.
+    window.addEventListener("resize", function () {
+      if (window.innerWidth !== width && inbox.matches(":popover-open")) inbox.hidePopover();
+      width = window.innerWidth;
+    });
     document.addEventListener("filaia:bell", function () { if (inbox.matches(":popover-open")) fill(); });
   }
 
