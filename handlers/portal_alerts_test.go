@@ -230,6 +230,10 @@ func TestALinkShowsWhatItEndsAndEndsItWhenAsked(t *testing.T) {
 	if s.silent(t, tenant.ID) != 0 {
 		t.Fatal("looking ended it")
 	}
+	// A page that tells nobody where it is sends its forms from nowhere, which are refused: the language could not be changed.
+	if got := b.get(path).head.Get("Referrer-Policy"); got != "same-origin" {
+		t.Fatal(got)
+	}
 	for range 2 {
 		b.bare(path, "application/x-www-form-urlencoded", "what=topic").leadsTo(path)
 	}

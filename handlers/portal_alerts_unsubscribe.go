@@ -40,7 +40,6 @@ func (p *Panel) mailLink(c *fiber.Ctx) (alert.Subscription, error) {
 }
 
 func (p *Panel) showUnsubscribe(c *fiber.Ctx) error {
-	c.Set(fiber.HeaderReferrerPolicy, "no-referrer") // the address is a secret
 	c.Set("X-Robots-Tag", "noindex")
 	link, err := p.mailLink(c)
 	if err != nil {
