@@ -310,6 +310,33 @@ func TestAMessageIsSentByOneAtATime(t *testing.T) {
 	}
 }
 
+func TestWhatWasOnlyKeptCanBeSent(t *testing.T) {
+	d := openDelivering(t)
+	d.raise(alert.InputQuota, 5000)
+	d.dispatch(held(time.Now()))
+	id, ctx := d.work[0].DeliveryID, context.Background()
+	record := func(answer string) {
+		t.Helper()
+		if err := d.RecordAttempt(ctx, id, alert.Attempt{At: time.Now(), Outcome: alert.OutcomeDelivered, Answer: answer}, alert.Delivered); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(alert.KeptPrefix + "20260102.eml")
+	if err := d.ResendDelivery(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.ResendDelivery(ctx, id); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("while it is on its way: %v", err)
+	}
+	if _, state, _ := d.begin(id); state != alert.Pending {
+		t.Fatalf("it is %s, and not sent", state)
+	}
+	record("250 ok")
+	if err := d.ResendDelivery(ctx, id); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("after it has left: %v", err)
+	}
+}
+
 func TestWhatHasGoneByItselfIsNotToldInTheMorning(t *testing.T) {
 	d := openDelivering(t)
 	d.exec(`INSERT INTO alert_rules (audience, scope, metric, unit, thresholds) VALUES ('customer', 'all', 'error_rate', 'percent', '{500}')`)

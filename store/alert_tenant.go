@@ -12,12 +12,18 @@ import (
 )
 
 // TenantAlertRules gives the rules of the customers' audience that may cover a tenant or one of its keys, as the tenant may see
-// them, and what of it they cover. alert.Deciding tells what they decide.
+// them, and what of it they cover. alert.Deciding tells what they decide. Of what covers others too it tells neither the name nor
+// whom else the operator has chosen: addresses, channels, and who is told when nobody acknowledges.
 func (s *Store) TenantAlertRules(ctx context.Context, tenantID int64) (rules []alert.Rule, covered alert.Covered, err error) {
 	err = s.ForTenant(tenantID).read(ctx, func(tx *tx) error {
 		rules, covered, err = rulesCovering(ctx, tx, tenantID)
 		return err
 	})
+	for i := range rules {
+		if r := &rules[i]; r.TenantID == 0 {
+			r.Name, r.To.Addresses, r.To.Channels, r.Escalation = "", nil, nil, nil
+		}
+	}
 	return rules, covered, err
 }
 

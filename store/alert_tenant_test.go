@@ -158,6 +158,39 @@ func TestADraftOfAWiderRuleKeepsItsAddressesToItself(t *testing.T) {
 	o.must(o.SaveTenantAlerts(o.ctx, a.ID, r))
 }
 
+func TestACustomerReadsNobodyTheOperatorTells(t *testing.T) {
+	o := openOffice(t)
+	plan := o.plan("ouro", blocking(1000, 500))
+	a := o.customer("A", plan.ID)
+	o.must(o.SaveTenantAlerts(o.ctx, a.ID, ownRule(7500)))
+	const secrets = `UPDATE alert_rules SET name = 'segredo', addresses = '{segredo@operador.example}', channel_ids = '{424242}', escalate_minutes = 5,
+		escalate_roles = '{tenant_admin}', escalate_to = '{segredo@operador.example}' WHERE audience = 'customer' AND tenant_id IS NULL`
+	o.db.MustExec(`INSERT INTO alert_rules (audience, scope, plan_id, metric, unit, thresholds) VALUES ('customer', 'plan', $1, 'input_quota', 'percent', '{5000}')`, plan.ID)
+	o.db.MustExec(secrets)
+	o.db.MustExec(`UPDATE alert_rules SET addresses = '{contador@a.example}' WHERE tenant_id = $1`, a.ID)
+	rules, _, err := o.TenantAlertRules(o.ctx, a.ID)
+	o.must(err)
+	wide, own := 0, 0
+	for _, r := range rules {
+		if r.TenantID == 0 {
+			wide++
+		} else if own++; len(r.To.Addresses) != 1 {
+			t.Errorf("its own rule tells %v", r.To.Addresses)
+		}
+		if text := written(t, r); strings.Contains(text, "segredo") || strings.Contains(text, "424242") || r.TenantID == 0 && r.Escalation != nil {
+			t.Errorf("the customer reads %s", text)
+		}
+	}
+	if wide < 6 || own != 1 {
+		t.Errorf("%d wide rules and %d of its own, want all and 1", wide, own)
+	}
+	all, _, err := o.AlertRulesFor(o.ctx, a.ID)
+	o.must(err)
+	if !strings.Contains(written(t, all), "segredo@operador.example") {
+		t.Error("the team does not read whom it tells")
+	}
+}
+
 func TestMailEndsByItsLinkAndBeginsAgain(t *testing.T) {
 	o := openOffice(t)
 	plan := o.plan("ouro", blocking(1000, 500))
