@@ -4,6 +4,7 @@ import (
 	"context"
 	"html"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,25 @@ func TestADigestListsTheMostUrgentFirstAndTheResolvedLast(t *testing.T) {
 	}
 	if text.Link != "https://ia.example.com/alerts" || strings.Count(text.Short, "\n") != 2 {
 		t.Errorf("link %q, for chats %q", text.Link, text.Short)
+	}
+}
+
+func TestALongDigestListsTheFirstAndCountsTheRest(t *testing.T) {
+	var all []Alert
+	for i := range 3000 {
+		a := quotaAlert(1_500_000, 5000)
+		a.ID, a.Subject, a.Tenant = int64(i+1), "subscription:"+strconv.Itoa(i), "Cliente "+strconv.Itoa(i)
+		all = append(all, a)
+	}
+	m := message(i18n.PtBR, false, all...)
+	m.Kind = Digest
+	text := render(t, m)
+	text.wants(t, "3.000 alertas para você", "E mais 2.975 alertas, no histórico")
+	if n := strings.Count(text.Plain, "* Cliente "); n != 25 {
+		t.Errorf("%d are listed", n)
+	}
+	if len(text.HTML) > 100_000 || !strings.Contains(text.HTML, `href="https://ia.example.com/alerts"`) {
+		t.Errorf("%d bytes", len(text.HTML))
 	}
 }
 

@@ -30,6 +30,7 @@ type page struct {
 	next      []string
 	listTitle string
 	list      []item
+	rest      link // what is not listed
 	button    link
 	also      link // beside the button
 	why       []string
@@ -79,7 +80,8 @@ func (m *Message) page() (*page, error) {
 	}
 	m.one(pg, stories[0])
 	if rest := stories[1:]; len(rest) > 0 {
-		pg.listTitle, pg.list = m.t("also.title", "n", len(rest)), m.items(rest)
+		pg.listTitle = m.t("also.title", "n", len(rest))
+		m.list(pg, rest)
 		pg.subject = m.andMore(pg.subject, len(rest))
 		pg.lead = append(pg.lead, m.t("also.lead", "n", len(rest)))
 	}
@@ -184,11 +186,8 @@ func (m *Message) digest(pg *page, stories []told) {
 	pg.subject = bounded(pg.subject, subjectLength)
 	pg.title = m.t("digest.title", "n", len(stories))
 	pg.lead = []string{m.t("digest.lead", "n", len(stories))}
-	pg.list = m.items(stories)
-	pg.button = link{m.t("button.alerts"), m.PublicURL + "/alerts"}
-	if m.Customer {
-		pg.button.href = m.PublicURL + "/portal/alerts"
-	}
+	m.list(pg, stories)
+	pg.button = link{m.t("button.alerts"), m.history()}
 	if m.Customer && first.TenantID != 0 {
 		pg.chart = newChart(m.Printer, m.Days)
 	}
@@ -197,6 +196,26 @@ func (m *Message) digest(pg *page, stories []told) {
 		short = append(short, s.subject)
 	}
 	pg.short = lines(short...)
+}
+
+// mostListed bounds a message: readers' programs cut what is longer than a hundred kilobytes, and servers refuse megabytes.
+const mostListed = 25
+
+// list puts alerts into the page, the first ones one by one.
+func (m *Message) list(pg *page, stories []told) {
+	if more := len(stories) - mostListed; more > 0 {
+		stories = stories[:mostListed]
+		pg.rest = link{m.t("list.more", "n", more), m.history()}
+	}
+	pg.list = m.items(stories)
+}
+
+// history is the page of all alerts.
+func (m *Message) history() string {
+	if m.Customer {
+		return m.PublicURL + "/portal/alerts"
+	}
+	return m.PublicURL + "/alerts"
 }
 
 // items are the lines of a list of alerts.

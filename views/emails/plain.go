@@ -83,6 +83,9 @@ func plainList(b *strings.Builder, pg *page) {
 		}
 		b.WriteString("  " + it.href + "\n\n")
 	}
+	if pg.rest.href != "" {
+		b.WriteString(pg.rest.label + ":\n" + pg.rest.href + "\n\n")
+	}
 }
 
 // plainChart draws each day as a line: "22/11  ██████▒▒▒  123.456".
