@@ -30,6 +30,8 @@ type AlertStore interface {
 	SnoozeAlert(ctx context.Context, id int64, until time.Time) error
 	UnsnoozeAlert(ctx context.Context, id int64) error
 	ResendDelivery(ctx context.Context, id int64) error
+	KeptDeliveries(ctx context.Context) (int, error)
+	SendKeptDeliveries(ctx context.Context) (int, error)
 	UnseenAlerts(ctx context.Context, userID int64) (n int, upTo int64, err error)
 	SeenAlerts(ctx context.Context, userID, upTo int64) error
 }
@@ -50,6 +52,7 @@ func (p *Panel) alertHistory(r fiber.Router) {
 	r.Get("/alerts", p.alertsList)
 	r.Get("/alerts/live", p.alertsLive)
 	r.Post("/alerts/acknowledge", p.acknowledgeAlerts)
+	r.Post(keptPath, p.sendKept)
 	r.Get("/alerts/:id<int>", p.alertEvent)
 	r.Get("/alerts/:id<int>/live", p.alertEventLive)
 	r.Post("/alerts/:id<int>/acknowledge", p.acknowledgeAlert)
@@ -85,6 +88,9 @@ func (p *Panel) alertsList(c *fiber.Ctx) error {
 		m.Acknowledge = "/alerts/acknowledge"
 	}
 	m.Mail = p.mailMissing(c)
+	if m.Unsent, err = p.keptMessages(c); err != nil {
+		return err
+	}
 	return p.renderHistory(c, alerts.HistoryPage(p.frame(c, v.Say.T("alert_events.title"), "alerts"), m), m)
 }
 

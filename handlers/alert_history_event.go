@@ -181,7 +181,11 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 	m.Also = alsoRaised(say, one, h.path)
 	sends := !portal && p.Mailer != nil && p.mailReady(c.UserContext())
 	for _, msg := range one.Messages {
-		m.Messages = append(m.Messages, p.messageModel(say, msg, here, now, portal, sends))
+		model := p.messageModel(say, msg, here, now, portal, sends)
+		if model.Again = say.T("alert_events.resend"); msg.WasKept() {
+			model.Again = say.T("alert_kept.send_one")
+		}
+		m.Messages = append(m.Messages, model)
 	}
 	if one.AcknowledgedAt.IsZero() && one.ResolvedAt.IsZero() {
 		m.Acknowledge = here + "/acknowledge"

@@ -283,6 +283,34 @@ func TestWhatWasKeptIsSentOnceEmailIsSetUp(t *testing.T) {
 	b.post(again(left), nil).status(http.StatusConflict)
 }
 
+func TestAllThatWasKeptIsOfferedOnceEmailIsSetUp(t *testing.T) {
+	s := newMailSite(t)
+	c := s.subscriber(t, "Padaria Sol", tenancy.Charge)
+	for _, metric := range []string{"input_quota", "output_quota"} {
+		s.message(t, s.raised(t, "customer", metric, c.tenant.ID), "delivered", "ana@padaria.example", "outbox/20260102.eml")
+	}
+	b := s.as(t, tenancy.Owner)
+	b.get("/alerts").lacks(keptPath)
+	b.post(keptPath, nil).status(http.StatusConflict)
+	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
+	b.get("/settings/mail").has(text("alert_kept.text", "n", 2), `href="/alerts"`)
+	b.get("/alerts").has(text("alert_kept.send", "n", 2), keptPath)
+	viewer := s.as(t, tenancy.Viewer)
+	viewer.get("/alerts").lacks(keptPath)
+	viewer.post(keptPath, nil).status(http.StatusForbidden)
+	c.person(t, tenancy.TenantAdmin).post(keptPath, nil).status(http.StatusNotFound)
+	b.post(keptPath, nil).leadsTo("/alerts")
+	b.get("/alerts").has(text("alert_kept.done", "n", 2)).lacks(keptPath)
+	b.post(keptPath, nil).leadsTo("/alerts")
+	b.get("/alerts").has(text("alert_kept.none"))
+	b.get("/settings/mail").lacks(text("alert_kept.text", "n", 2))
+	var waiting int
+	must(t, s.db.Get(&waiting, `SELECT count(*) FROM deliveries WHERE state = 'pending'`))
+	if waiting != 2 {
+		t.Errorf("%d messages are to be sent, want 2", waiting)
+	}
+}
+
 func TestWhereMessagesAreKeptIsAStepAwayWhileNoneLeave(t *testing.T) {
 	s := newMailSite(t)
 	const outbox, setup = `href="/settings/mail/outbox"`, `href="/settings/mail"`

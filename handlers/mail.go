@@ -17,6 +17,8 @@ import (
 type MailStore interface {
 	MailSettings(ctx context.Context) (alert.Mail, error)
 	SetMailSettings(ctx context.Context, m alert.Mail) error
+	// MailTrouble gives the newest answer when the last messages did not leave; "": nothing is known to be wrong.
+	MailTrouble(ctx context.Context) (answer string, err error)
 }
 
 // Mailer sends e-mail.
@@ -117,12 +119,39 @@ func (p *Panel) mailPage(c *fiber.Ctx, result mail.Result) error {
 	case now.Sends():
 		m.State = mail.Unfinished
 	}
+	if err := p.mailTrouble(c, &m); err != nil {
+		return err
+	}
 	if !environment {
 		_, err := now.Open(p.Credentials)
 		m.Sealed = err != nil
 	}
 	m.Facts = mailFacts(v.Say, now, environment)
-	return p.render(c, mail.IndexPage(m), mail.Outcome(v.Say, result))
+	return p.render(c, mail.IndexPage(m), mail.Answered(m))
+}
+
+// mailTrouble has the page say that messages do not leave, by what was just tried or by the last ones; else it leads to what was
+// kept before they did.
+func (p *Panel) mailTrouble(c *fiber.Ctx, m *mail.IndexModel) (err error) {
+	switch {
+	case m.State != mail.Ready:
+		return nil
+	case m.Result.Done && !m.Result.OK:
+		m.State = mail.Troubled
+		return nil
+	case !m.Result.Done && p.Mail != nil:
+		if m.Trouble, err = p.Mail.MailTrouble(c.UserContext()); err != nil {
+			return err
+		}
+	}
+	if m.Trouble != "" {
+		m.State = mail.Troubled
+		return nil
+	}
+	if p.Alerts != nil {
+		m.Kept, err = p.Alerts.KeptDeliveries(c.UserContext())
+	}
+	return err
 }
 
 // mailFacts are how e-mail is sent; of what is secret nothing but a hint.

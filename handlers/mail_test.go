@@ -97,12 +97,25 @@ func TestAFailedCheckSaysWhatToDo(t *testing.T) {
 	b := s.as(t, tenancy.Owner)
 	b.post("/settings/mail/setup/smtp", with(s.serverForm(), "password", "errada-e-longa")).leadsTo("/settings/mail")
 	b.post("/settings/mail/check", nil).status(http.StatusOK).has(text("mail.result.check_failed"), text("mail.problem.sign_in", "user", "ana"), "535 5.7.8").lacks("errada-e-longa")
-	b.post("/settings/mail/test", nil).status(http.StatusOK).has(text("mail.result.send_failed"), "535 5.7.8").lacks("errada-e-longa")
+	b.post("/settings/mail/test", nil).status(http.StatusOK).has(text("mail.result.send_failed"), text("mail.state.troubled"), "535 5.7.8").lacks("errada-e-longa", text("mail.state.ready"))
 	if log := s.log.all(); !strings.Contains(log, "mail.problem.sign_in") || strings.Contains(log, "535") {
 		t.Errorf("the log holds the server's words, or not what is wrong: %s", log)
 	}
 	b.header.Set("HX-Request", "true")
-	b.post("/settings/mail/check", nil).status(http.StatusOK).has(`id="mail-result"`).lacks("<html")
+	b.post("/settings/mail/check", nil).status(http.StatusOK).has(`id="mail-result"`, `id="mail-state" hx-swap-oob="true"`, text("mail.state.troubled")).lacks("<html")
+}
+
+func TestTheSetUpIsNotCalledReadyWhileMessagesDoNotLeave(t *testing.T) {
+	s := newMailSite(t)
+	b := s.as(t, tenancy.Owner)
+	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
+	id := s.raised(t, "operator", "queue_age", 0)
+	s.message(t, id, "pending", "ana@x.example", "535 5.7.8 not <b>you</b>")
+	b.get("/settings/mail").has(text("mail.state.troubled"), "535 5.7.8 not &lt;b&gt;you").lacks(text("mail.state.ready"))
+	b.post("/settings/mail/test", nil).has(text("mail.state.ready")).lacks(text("mail.state.troubled"))
+	s.message(t, id, "delivered", "bia@x.example", "250 ok")
+	s.message(t, id, "dead", "gone@x.example", "550 5.1.1 no such user") // others get theirs
+	b.get("/settings/mail").has(text("mail.state.ready")).lacks(text("mail.state.troubled"))
 }
 
 func TestWhatIsTypedWrongIsToldAndKept(t *testing.T) {

@@ -97,9 +97,11 @@ func TestWhatIsKeptAndNoNewsAnyMoreStaysWhereItIs(t *testing.T) {
 	for name, over := range map[string]func(event, message int64){
 		"resolved":     func(event, _ int64) { d.exec(`UPDATE alert_events SET resolved_at = now() WHERE id = $1`, event) },
 		"acknowledged": func(event, _ int64) { d.exec(`UPDATE alert_events SET acknowledged_at = now() WHERE id = $1`, event) },
-		"old":          func(_, message int64) { d.exec(`UPDATE deliveries SET created_at = now() - interval '8 days' WHERE id = $1`, message) },
-		"sent":         func(_, message int64) { d.attempt(message, "250 ok") },
-		"a channel's":  func(_, message int64) { d.exec(`UPDATE deliveries SET channel = 'webhook' WHERE id = $1`, message) },
+		"old": func(_, message int64) {
+			d.exec(`UPDATE deliveries SET created_at = now() - interval '8 days' WHERE id = $1`, message)
+		},
+		"sent":        func(_, message int64) { d.attempt(message, "250 ok") },
+		"a channel's": func(_, message int64) { d.exec(`UPDATE deliveries SET channel = 'webhook' WHERE id = $1`, message) },
 		"not wanted": func(_, message int64) {
 			d.exec(`UPDATE deliveries SET recipient = 'cfo@x.com' WHERE id = $1`, message)
 			d.exec(`INSERT INTO alert_unsubscribes (tenant_id, address) VALUES ($1, 'cfo@x.com')`, d.tenant)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fila-ia/filaia/internal/alert"
 )
@@ -50,4 +51,30 @@ func (s *Store) SetMailSettings(ctx context.Context, m alert.Mail) error {
 		return fmt.Errorf("set how e-mail is sent: %w", err)
 	}
 	return nil
+}
+
+// MailTrouble gives the newest answer to a message by e-mail when the last three that were tried did not leave, or as many as were
+// tried of late and since the set-up was changed; "" otherwise. One reader's wrong address is no trouble while others get theirs.
+func (s *Store) MailTrouble(ctx context.Context) (answer string, err error) {
+	var last []struct {
+		Outcome alert.Outcome `db:"outcome"`
+		Answer  string        `db:"answer"`
+	}
+	// The newest of all, so that nobody looks through years of webhooks for an e-mail.
+	const query = `SELECT a.outcome, a.answer FROM (SELECT id, delivery_id, at, outcome, answer FROM delivery_attempts ORDER BY id DESC LIMIT 1000) a
+		JOIN deliveries d ON d.id = a.delivery_id
+		WHERE d.channel = 'email' AND a.at > $1 AND a.at > coalesce((SELECT updated_at FROM settings WHERE name = $2), '-infinity')
+		ORDER BY a.id DESC LIMIT 3`
+	if err := s.db.SelectContext(ctx, &last, query, s.now().Add(-24*time.Hour), mailSetting); err != nil {
+		return "", fmt.Errorf("read how e-mail went: %w", err)
+	}
+	for _, a := range last {
+		if a.Outcome == alert.OutcomeDelivered {
+			return "", nil
+		}
+	}
+	if len(last) == 0 {
+		return "", nil
+	}
+	return last[0].Answer, nil
 }

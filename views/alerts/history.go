@@ -64,6 +64,13 @@ type HistoryModel struct {
 	Acknowledge string // where the chosen ones are posted; empty where this person may not
 	CSRF        string
 	Mail        []ui.Link // where e-mail is set up and its messages are, when it is not
+	Unsent      *KeptMessages
+}
+
+// KeptMessages are messages that went into files before e-mail was set up, and still say something new.
+type KeptMessages struct {
+	Count int
+	Send  string // where they are asked to be sent
 }
 
 // selectable tells whether any row can be chosen.
@@ -125,7 +132,8 @@ type Message struct {
 	State     State
 	Due       string // when it is tried next, in words
 	Tries     []Try
-	Resend    string // where that is asked for; empty where it can't be
+	Resend    string // where it is asked to be sent, or sent again; empty where it can't be
+	Again     string // what the button for that says
 	MessageID string
 }
 

@@ -20,6 +20,7 @@ const (
 	Ready      State = "ready"
 	Unfinished State = "unfinished" // the account at Google has not consented
 	None       State = "none"
+	Troubled   State = "troubled" // it is set up, and messages do not leave
 )
 
 func (s State) tone() ui.Tone {
@@ -28,6 +29,8 @@ func (s State) tone() ui.Tone {
 		return ui.OK
 	case Unfinished:
 		return ui.Warn
+	case Troubled:
+		return ui.Bad
 	}
 	return ui.Neutral
 }
@@ -42,6 +45,8 @@ type IndexModel struct {
 	Sealed      bool // what signs in does not open
 	Facts       []Fact
 	To          string // where a test goes
+	Trouble     string // the newest answer, when the last messages did not leave
+	Kept        int    // messages that were kept before and can be sent now
 	Result      Result
 }
 
@@ -50,11 +55,14 @@ type Fact struct{ Key, Text string }
 
 // lead says where a test goes, once one can be sent.
 func (m IndexModel) lead() string {
-	if m.State != Ready {
+	if !m.sends() {
 		return ""
 	}
 	return m.Frame.Printer.T("mail.test_lead", "address", m.To)
 }
+
+// sends tells whether a message can be tried.
+func (m IndexModel) sends() bool { return m.State == Ready || m.State == Troubled }
 
 func (m IndexModel) facts() []ui.Fact {
 	facts := make([]ui.Fact, len(m.Facts))
