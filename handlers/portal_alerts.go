@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -180,6 +182,12 @@ func (h alertSettings) speakTo(c *fiber.Ctx) error {
 	return h.done(c, h.base(tenantID), "tenant_alerts.language_saved")
 }
 
+// maySpeakFor tells whether a person may have an address written to again that asked for no more: a customer's its own and the
+// company's, while everybody else has the link of their e-mails; the team whoever asks it to, which the audit log holds.
+func (h alertSettings) maySpeakFor(c *fiber.Ctx, m alert.Mailing, address string) bool {
+	return !h.portal || strings.EqualFold(address, at(c).User.Email) || strings.EqualFold(address, m.Email)
+}
+
 // bringBack undoes an unsubscription.
 func (h alertSettings) bringBack(c *fiber.Ctx) error {
 	tenantID, err := h.tenant(c)
@@ -187,6 +195,18 @@ func (h alertSettings) bringBack(c *fiber.Ctx) error {
 		return err
 	}
 	link := alert.Subscription{TenantID: tenantID, Address: posted(c, "address"), Metric: alert.Metric(posted(c, "metric"))}
+	mailing, err := h.TenantAlerts.TenantMailing(c.UserContext(), tenantID)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(mailing.Silent, func(s alert.Silenced) bool {
+		return strings.EqualFold(s.Address, link.Address) && s.Metric == link.Metric
+	}) {
+		return h.redirect(c, h.base(tenantID)) // somebody was faster
+	}
+	if !h.maySpeakFor(c, mailing, link.Address) {
+		return fault.New(fault.Forbidden, "tenant_alerts.error.not_theirs")
+	}
 	if err := h.TenantAlerts.Resubscribe(c.UserContext(), link); err != nil {
 		return err
 	}

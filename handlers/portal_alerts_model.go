@@ -33,7 +33,7 @@ func (h alertSettings) model(c *fiber.Ctx, tenantID int64) (m alerts.SettingsMod
 		CSRF: h.formToken(c), Base: h.base(tenantID), Portal: h.portal, MayEdit: h.mayEdit(c), Email: mailing.Email, Language: string(mailing.Language), Now: h.Now(),
 	}
 	for _, s := range mailing.Silent {
-		m.Silent = append(m.Silent, alerts.Silenced{Address: s.Address, Metric: string(s.Metric), At: s.At})
+		m.Silent = append(m.Silent, alerts.Silenced{Address: s.Address, Metric: string(s.Metric), At: s.At, Back: h.mayEdit(c) && h.maySpeakFor(c, mailing, s.Address)})
 	}
 	rules, covered, err := h.read(ctx, tenantID)
 	if err != nil {

@@ -156,13 +156,19 @@ func TestACustomerReachesNobodyElsesSettings(t *testing.T) {
 	ctx := context.Background()
 	must(t, s.store.Unsubscribe(ctx, alert.Subscription{TenantID: other.ID, Address: "hospede@hotel.com.br"}))
 	must(t, s.store.Unsubscribe(ctx, alert.Subscription{TenantID: tenant.ID, Address: "ana@empresa.com.br", Metric: alert.Overage}))
-	b.get(settingsPath).has("ana@empresa.com.br", text("tenant_alerts.silent.back")).lacks("hospede@hotel")
+	b.get(settingsPath).has("ana@empresa.com.br", text("tenant_alerts.silent_lead_own")).lacks("hospede@hotel", text("tenant_alerts.silent.back_of", "address", "ana@empresa.com.br"))
 	b.post(settingsPath+"/back", url.Values{"address": {"hospede@hotel.com.br"}, "metric": {""}}).leadsTo(settingsPath)
 	if m, err := s.store.TenantMailing(ctx, other.ID); err != nil || len(m.Silent) != 1 {
 		t.Fatalf("%+v %v", m, err)
 	}
-	b.post(settingsPath+"/back", url.Values{"address": {"ana@empresa.com.br"}, "metric": {"overage"}}).leadsTo(settingsPath)
-	b.get(settingsPath).lacks(text("tenant_alerts.silent_lead"))
+	b.post(settingsPath+"/back", url.Values{"address": {"ana@empresa.com.br"}, "metric": {"overage"}}).status(http.StatusForbidden).has(text("tenant_alerts.error.not_theirs"))
+	must(t, s.store.Unsubscribe(ctx, alert.Subscription{TenantID: tenant.ID, Address: b.user.Email, Metric: alert.Overage}))
+	b.get(settingsPath).has(text("tenant_alerts.silent.back_of", "address", strings.ToLower(b.user.Email)))
+	b.post(settingsPath+"/back", url.Values{"address": {b.user.Email}, "metric": {"overage"}}).leadsTo(settingsPath)
+	team, path := s.as(t, tenancy.Manager), "/tenants/"+strconv.FormatInt(tenant.ID, 10)+"/alerts"
+	team.get(path).has(text("tenant_alerts.silent.back_of", "address", "ana@empresa.com.br"), text("tenant_alerts.silent_lead"))
+	team.post(path+"/back", url.Values{"address": {"ana@empresa.com.br"}, "metric": {"overage"}}).leadsTo(path)
+	b.get(settingsPath).lacks(text("tenant_alerts.silent_lead_own"))
 	b.post("/tenants/"+strconv.FormatInt(other.ID, 10)+"/alerts/overage", settingForm()).status(http.StatusNotFound)
 	for _, path := range []string{"/queue_age", "/latency_p95", "/overage?key=1", "/overage?key=x"} {
 		b.get(settingsPath + path).status(http.StatusNotFound)

@@ -47,6 +47,7 @@ type Setting struct {
 type Silenced struct {
 	Address, Metric string
 	At              time.Time
+	Back            bool // who looks may have it written to again
 }
 
 func (s Setting) id() string { return "setting-" + s.Audience + "-" + s.Metric + s.KeyID }
@@ -120,6 +121,13 @@ func (r Rule) OwnTold(p i18n.Printer) string {
 		return p.T("tenant_alerts.nobody")
 	}
 	return sentence(list(p, people, "alerts.and"))
+}
+
+func (m SettingsModel) silentLead() string {
+	if m.Portal {
+		return "tenant_alerts.silent_lead_own"
+	}
+	return "tenant_alerts.silent_lead"
 }
 
 func (s Silenced) what(p i18n.Printer) string {
