@@ -64,7 +64,8 @@ func (t *tx) unlessBroken(ctx context.Context, periods []int64, look func() erro
 	if _, err := t.ExecContext(ctx, `SAVEPOINT alerts`); err != nil {
 		return fmt.Errorf("begin to look at alerts: %w", err)
 	}
-	if err := look(); err == nil || ctx.Err() != nil {
+	err := look()
+	if err == nil || ctx.Err() != nil || outdated(err) { // a new connection prepares anew
 		return err
 	}
 	if _, err := t.ExecContext(ctx, `ROLLBACK TO SAVEPOINT alerts`); err != nil {
@@ -275,18 +276,27 @@ func (s *Store) RaiseDue(ctx context.Context) error {
 	if s.lookedUnder.Load() == version {
 		return nil
 	}
-	// Open periods first: they are few beside those that ever were.
-	const older = `WITH open AS MATERIALIZED (SELECT id FROM billing_periods WHERE ends_at > now() AND starts_at <= now())
-		SELECT b.period_id FROM open JOIN quota_buckets b ON b.period_id = open.id WHERE b.alert_version <> (` + rulesVersion + `)`
-	if err := s.raiseDue(ctx, older); err != nil {
-		return err
+	// Open periods are few beside those that ever were. They are named to the database, which would otherwise have to guess how many
+	// buckets are under other rules: where none is, and then all are, it would compare each with each.
+	var open []int64
+	if err := s.db.SelectContext(ctx, &open, `SELECT id FROM billing_periods WHERE ends_at > now() AND starts_at <= now() ORDER BY id`); err != nil {
+		return fmt.Errorf("find open periods: %w", err)
 	}
-	// A bucket that was held just now may have been held by a commit that knows the rules of before.
-	var left bool
-	if err := s.db.GetContext(ctx, &left, `SELECT EXISTS (`+older+`)`); err != nil {
-		return fmt.Errorf("find periods to look at: %w", err)
+	all := true
+	for ids := range slices.Chunk(open, dueBatch) {
+		const older = `SELECT b.period_id FROM quota_buckets b WHERE b.period_id = ANY ($1::bigint[]) AND b.alert_version <> (` + rulesVersion + `)`
+		list := ints(ids, func(id *int64) int64 { return *id })
+		if err := s.raiseDue(ctx, older, list); err != nil {
+			return err
+		}
+		// A bucket that was held just now may have been held by a commit that knows the rules of before.
+		var left bool
+		if err := s.db.GetContext(ctx, &left, `SELECT EXISTS (`+older+`)`, list); err != nil {
+			return fmt.Errorf("find periods to look at: %w", err)
+		}
+		all = all && !left
 	}
-	if !left {
+	if all {
 		s.lookedUnder.Store(version)
 	}
 	return nil
@@ -295,16 +305,18 @@ func (s *Store) RaiseDue(ctx context.Context) error {
 const rulesVersion = `SELECT coalesce((SELECT version FROM alert_version), 1)`
 
 // raiseDue looks at the buckets b that a query finds, a part at a time.
-func (s *Store) raiseDue(ctx context.Context, query string) error {
+func (s *Store) raiseDue(ctx context.Context, query string, args ...any) error {
 	for {
 		looked := 0
 		err := s.inTx(ctx, func(t *tx) error {
+			ctx, cancel := context.WithTimeout(ctx, lookTime)
+			defer cancel()
 			var version int64
 			if err := t.GetContext(ctx, &version, rulesVersion); err != nil {
 				return fmt.Errorf("read the rules' version: %w", err)
 			}
 			var ids []int64
-			if err := t.SelectContext(ctx, &ids, query+` ORDER BY b.period_id LIMIT $1 FOR UPDATE OF b SKIP LOCKED`, dueBatch); err != nil {
+			if err := t.SelectContext(ctx, &ids, query+fmt.Sprintf(` ORDER BY b.period_id LIMIT %d FOR UPDATE OF b SKIP LOCKED`, dueBatch), args...); err != nil {
 				return fmt.Errorf("find periods to look at: %w", err)
 			}
 			looked = len(ids)

@@ -28,7 +28,7 @@ func (l *lookout) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		for _, c := range l.chores {
-			l.note(ctx, c.name, c.do(ctx))
+			l.note(ctx, c.name, bounded(ctx, c.do))
 		}
 		select {
 		case <-ctx.Done():
@@ -36,6 +36,15 @@ func (l *lookout) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// lookTime is what one chore may take: the next one waits for it.
+const lookTime = 2 * time.Minute
+
+func bounded(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	return do(ctx)
 }
 
 // note logs how a chore ended: an error once for as long as it says the same, since it would come back every few seconds.
