@@ -90,7 +90,12 @@ func TestAnAddressIsWrittenOnceAndAgainBeforeItIsForgotten(t *testing.T) {
 		}
 		var crowd sync.WaitGroup
 		for range 50 {
-			crowd.Go(func() { use(1, "203.0.113.5"); use(1, "::ffff:203.0.113.5"); use(1, "2001:db8::1"); use(1, "2001:db8::2") })
+			crowd.Go(func() {
+				use(1, "203.0.113.5")
+				use(1, "::ffff:203.0.113.5")
+				use(1, "2001:db8::1")
+				use(1, "2001:db8::2")
+			})
 		}
 		crowd.Wait()
 		time.Sleep(2 * usesEvery)
