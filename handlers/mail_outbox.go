@@ -1,9 +1,12 @@
 package handlers
 
 import (
+	"regexp"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/fila-ia/filaia/internal/alert"
+	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/views/mail"
 	"github.com/fila-ia/filaia/views/ui"
 )
@@ -37,13 +40,25 @@ func letterRow(l alert.Letter) mail.Row {
 	return mail.Row{File: l.File, Subject: l.Subject, To: l.To, Name: l.Name, At: l.At}
 }
 
-// letter is the kept message that the path names.
+// endLink is the link that ends the mail to a customer's address: whoever has it may.
+var endLink = regexp.MustCompile(`(/unsubscribe/)[^\s"'<>?#&]+`)
+
+// letter is the kept message that the path names. Who may only read gets it without its links that change something.
 func (p *Panel) letter(c *fiber.Ctx) (alert.OpenLetter, error) {
 	mailer, err := p.mailer()
 	if err != nil {
 		return alert.OpenLetter{}, err
 	}
-	return mailer.Letter(c.Params("file"))
+	l, err := mailer.Letter(c.Params("file"))
+	if err != nil || at(c).User.Role.MayEdit() {
+		return l, err
+	}
+	masked := func(text string) string { return endLink.ReplaceAllString(text, "${1}…") }
+	l.Text, l.HTML, l.Raw = masked(l.Text), masked(l.HTML), nil
+	for i := range l.Headers {
+		l.Headers[i][1] = masked(l.Headers[i][1])
+	}
+	return l, nil
 }
 
 func (p *Panel) showLetter(c *fiber.Ctx) error {
@@ -55,7 +70,7 @@ func (p *Panel) showLetter(c *fiber.Ctx) error {
 	if title == "" {
 		title = at(c).Say.T("mail.no_subject")
 	}
-	m := mail.LetterModel{Frame: p.frame(c, title, "mail"), Row: letterRow(l.Letter), Headers: l.Headers, Text: l.Text, HTML: l.HTML != ""}
+	m := mail.LetterModel{Frame: p.frame(c, title, "mail"), Row: letterRow(l.Letter), Headers: l.Headers, Text: l.Text, HTML: l.HTML != "", File: l.Raw != nil}
 	return p.render(c, mail.LetterPage(m), nil)
 }
 
@@ -83,6 +98,9 @@ func (p *Panel) letterFile(c *fiber.Ctx) error {
 	l, err := p.letter(c)
 	if err != nil {
 		return err
+	}
+	if l.Raw == nil {
+		return fault.New(fault.Forbidden, "problem.forbidden_edit")
 	}
 	c.Set(fiber.HeaderContentDisposition, `attachment; filename="`+l.File+`"`) // its name has no quotes
 	c.Set(fiber.HeaderContentType, "message/rfc822")

@@ -196,7 +196,8 @@ func TestKeptMessagesAreShownAndMayDoNothing(t *testing.T) {
 	if got := viewer.get(path).head; !strings.Contains(got.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 		t.Error("another page may be framed")
 	}
-	file := viewer.get(path + "/file").status(http.StatusOK).has("Message-ID: <")
+	viewer.get(path + "/file").status(http.StatusForbidden)
+	file := s.as(t, tenancy.Manager).get(path + "/file").status(http.StatusOK).has("Message-ID: <")
 	if !strings.HasPrefix(file.head.Get("Content-Disposition"), "attachment;") || file.head.Get("Content-Type") != "message/rfc822" {
 		t.Errorf("%v", file.head)
 	}
@@ -206,6 +207,24 @@ func TestKeptMessagesAreShownAndMayDoNothing(t *testing.T) {
 			viewer.get("/settings/mail/outbox/" + name + rest).status(http.StatusNotFound).lacks("canario")
 		}
 	}
+}
+
+func TestWhoMayOnlyReadEndsNobodysMail(t *testing.T) {
+	s := newMailSite(t)
+	const name = "20260102T030405.000Z-0191d6a0-6f00-7c00-8000-0000000000aa.eml"
+	const link = "https://painel.example/unsubscribe/c4nario.T0ken-x_y"
+	raw := "To: a@x.example\r\nSubject: S\r\nList-Unsubscribe: <" + link + ">\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n" +
+		"--b\r\nContent-Type: text/plain\r\n\r\nFim: " + link + "\r\n--b\r\nContent-Type: text/html\r\n\r\n<a href=\"" + link + "\">fim</a>\r\n--b--\r\n"
+	must(t, os.MkdirAll(filepath.Join(s.dir, "outbox"), 0o700))
+	must(t, os.WriteFile(filepath.Join(s.dir, "outbox", name), []byte(raw), 0o600))
+	path := "/settings/mail/outbox/" + name
+	viewer, manager := s.as(t, tenancy.Viewer), s.as(t, tenancy.Manager)
+	viewer.get(path).status(http.StatusOK).has("List-Unsubscribe", "/unsubscribe/…").lacks("c4nario", path+"/file")
+	viewer.get(path + "/html").status(http.StatusOK).has("/unsubscribe/…").lacks("c4nario")
+	viewer.get(path + "/file").status(http.StatusForbidden).lacks("c4nario")
+	manager.get(path).has(link, path+"/file")
+	manager.get(path + "/html").has(link)
+	manager.get(path + "/file").has(link)
 }
 
 // consentPlace stands in for Google.

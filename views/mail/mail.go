@@ -213,4 +213,5 @@ type LetterModel struct {
 	Headers [][2]string
 	Text    string
 	HTML    bool
+	File    bool // it may be downloaded
 }
