@@ -22,8 +22,8 @@ func readAmount(m alert.Metric, u alert.Unit, text string) (n int64, wrong strin
 		n, ok := readDecimal(strings.TrimRight(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "%")), "×x"), one)
 		return n, unless(ok, key)
 	case alert.BRL, alert.USD:
-		amount, err := money.Parse(text)
-		return int64(amount), unless(err == nil, "alerts.error.read.money")
+		amount, ok := readCents(text)
+		return int64(amount), unless(ok, "alerts.error.read.money")
 	case alert.Millis, alert.Seconds:
 		d, ok := readDuration(text)
 		if u == alert.Millis {

@@ -20,11 +20,12 @@ type sampleOf struct {
 	audience  alert.Audience
 	unit      alert.Unit
 	threshold int64
+	whole     bool // about the installation as a whole, not about a customer
 }
 
 // ruleSample is the message of the rule's highest threshold.
 func ruleSample(r alert.Rule) sampleOf {
-	s := sampleOf{metric: r.Metric, audience: r.Audience, unit: r.Unit}
+	s := sampleOf{metric: r.Metric, audience: r.Audience, unit: r.Unit, whole: r.OfWhole()}
 	if len(r.Thresholds) > 0 {
 		s.threshold = slices.Max(r.Thresholds)
 	}
@@ -34,6 +35,9 @@ func ruleSample(r alert.Rule) sampleOf {
 func (s sampleOf) frame(lang i18n.Lang) string {
 	q := url.Values{"metric": {string(s.metric)}, "audience": {string(s.audience)}, "unit": {string(s.unit)},
 		"threshold": {strconv.FormatInt(s.threshold, 10)}, "lang": {string(lang)}}
+	if s.whole {
+		q.Set("whole", "yes")
+	}
 	return rulesPath + "/message/frame?" + q.Encode()
 }
 
@@ -48,8 +52,10 @@ func sampleQuery(c *fiber.Ctx) (s sampleOf, lang i18n.Lang, err error) {
 	if s.threshold, err = strconv.ParseInt(c.Query("threshold"), 10, 64); err != nil || s.threshold < 0 || s.threshold > 1<<53 {
 		return s, "", missing
 	}
+	s.whole = c.Query("whole") != ""
+	ofAll := alert.Rule{Metric: s.metric, Audience: s.audience, Scope: alert.All}
 	lang, known = i18n.Parse(c.Query("lang"))
-	if !known {
+	if !known || s.whole && !ofAll.OfWhole() {
 		return s, "", missing
 	}
 	return s, lang, nil
@@ -62,6 +68,9 @@ func (p *Panel) sampleText(ctx context.Context, s sampleOf, lang i18n.Lang) (ale
 	}
 	n := alert.Sample(s.metric, s.audience, s.threshold, s.unit, p.Now().In(p.Zone))
 	n.Language = lang
+	if s.whole {
+		n = n.OfWhole()
+	}
 	if p.PublicURL.Host != "" {
 		n.PublicURL = p.PublicURL.Scheme + "://" + p.PublicURL.Host
 		if n.Unsubscribe != "" {

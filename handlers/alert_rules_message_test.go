@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ type shownNotices struct{}
 func (shownNotices) Render(_ context.Context, n alert.Notice) (alert.Text, error) {
 	e := n.Events[0]
 	what := string(e.Metric) + " " + string(n.Language) + " " + e.RaisedAt.Location().String()
-	return alert.Text{Subject: "Assunto " + what, Plain: "Puro " + what + " " + n.PublicURL, HTML: "<!doctype html><style>p{}</style><p>" + what + "</p>"}, nil
+	return alert.Text{Subject: "Assunto " + what, Plain: "Puro " + what + " " + n.PublicURL, HTML: "<!doctype html><style>p{}</style><p>" + what + " " + e.Details.Tenant + "</p>"}, nil
 }
 
 func TestTheMessageIsShownInBothLanguagesInAFrameThatRunsNothing(t *testing.T) {
@@ -42,6 +43,7 @@ func TestTheMessageIsShownInBothLanguagesInAFrameThatRunsNothing(t *testing.T) {
 		"a metric that is none":    "/alerts/rules/message/frame?audience=customer&lang=en&metric=x&threshold=1&unit=percent",
 		"the team's for customers": "/alerts/rules/message/frame?audience=customer&lang=en&metric=queue_age&threshold=1&unit=seconds",
 		"another's unit":           "/alerts/rules/message/frame?audience=customer&lang=en&metric=input_quota&threshold=1&unit=brl",
+		"a whole of one customer":  "/alerts/rules/message/frame?audience=customer&lang=en&metric=error_rate&threshold=500&unit=percent&whole=yes",
 		"no threshold":             "/alerts/rules/message/frame?audience=customer&lang=en&metric=input_quota&threshold=x&unit=percent",
 		"no language":              "/alerts/rules/message/frame?audience=customer&lang=xx&metric=input_quota&threshold=1&unit=percent",
 	} {
@@ -49,6 +51,19 @@ func TestTheMessageIsShownInBothLanguagesInAFrameThatRunsNothing(t *testing.T) {
 			t.Errorf("%s: status %d", name, got.code)
 		}
 	}
+}
+
+func TestTheMessageOfARuleForTheWholeNamesNoCustomer(t *testing.T) {
+	s := newSite(t)
+	s.Notices = shownNotices{}
+	b := s.as(t, tenancy.Manager)
+	b.get("/alerts/rules/new")
+	rule := url.Values{"metric": {"error_rate"}, "audience": {"operator"}, "scope": {"all"}, "unit": {"percent"}, "direction": {"up"}, "thresholds": {"5"},
+		"window": {"10"}, "roles": {"owner"}, "language": {"pt-BR"}, "shape": {"error_rate|operator|percent"}}
+	const frame = "/alerts/rules/message/frame?audience=operator&lang=en&metric=error_rate&threshold=500&unit=percent"
+	b.postPart("/alerts/rules/message", rule).has(strings.ReplaceAll(frame+"&whole=yes", "&", "&amp;"))
+	b.get(frame + "&whole=yes").status(http.StatusOK).lacks("Padaria Sol")
+	b.get(frame).status(http.StatusOK).has("Padaria Sol")
 }
 
 func TestTheFormShowsItsMessageBeforeItIsSaved(t *testing.T) {
@@ -142,7 +157,7 @@ func TestThresholdsAreReadAsPeopleTypeThem(t *testing.T) {
 		"tokens":             {alert.InputQuota, alert.Tokens, "1.000.000", 1_000_000, ""},
 		"half a token":       {alert.InputQuota, alert.Tokens, "1,5", 0, "alerts.error.read.integer"},
 		"reais":              {alert.Overage, alert.BRL, "R$ 1.234,56", 1_234_560_000, ""},
-		"read in two ways":   {alert.Overage, alert.BRL, "1.234", 0, "alerts.error.read.money"},
+		"thousands alone":    {alert.Overage, alert.BRL, "1.234", 1_234_000_000, ""},
 		"seconds alone":      {alert.SpoolLag, alert.Seconds, "90", 90, ""},
 		"minutes":            {alert.SpoolLag, alert.Seconds, "10 min", 600, ""},
 		"copied from a page": {alert.SpoolLag, alert.Seconds, "10\u00a0min", 600, ""},

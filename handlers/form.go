@@ -79,10 +79,35 @@ func (f *form) MoneyOr(name string, empty money.Micros) money.Micros {
 		return empty
 	}
 	m, err := money.Parse(text)
-	if err != nil {
+	if err == nil {
+		return m
+	}
+	if thousands, ok := readCents(text); ok { // or a price with three decimals
+		whole, _, _ := strings.Cut(thousands.Plain(), ".")
+		f.Reject(name, "error.money_two_ways", "value", short(text, 40), "whole", whole)
+	} else {
 		f.Reject(name, "error.money", "value", short(text, 40))
 	}
-	return m
+	return 0
+}
+
+// Cents reads an amount that has no more than cents, so that 1.234 is a thousand; an empty field is rejected.
+func (f *form) Cents(name string) money.Micros {
+	if m, ok := readCents(f.Text(name)); ok {
+		return m
+	}
+	return f.Money(name)
+}
+
+// readCents reads an amount of which nobody types thousandths: what money.Parse leaves open, for it may be 1,234 or 1234, is the
+// latter.
+func readCents(text string) (money.Micros, bool) {
+	m, err := money.Parse(text)
+	if err == nil {
+		return m, true
+	}
+	n, err := i18n.ParseInt(strings.NewReplacer("US$", "", "R$", "").Replace(text))
+	return money.Micros(n) * money.Unit, err == nil && n < beyondRange && n > -beyondRange
 }
 
 // Join adds what a draft's Validate says to what could not be read. Fields that could not be read keep that first

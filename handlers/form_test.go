@@ -13,6 +13,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/money"
 )
 
 // withForm runs read with a form that was sent to an address with a query.
@@ -43,6 +44,25 @@ func TestFormsReadNumbersAsBraziliansTypeThem(t *testing.T) {
 	})
 }
 
+func TestAmountsOfCentsReadAPointBeforeThreeDigitsAsThousands(t *testing.T) {
+	for typed, want := range map[string]money.Micros{
+		"1.234": 1234 * money.Unit, "R$ 1.000": 1000 * money.Unit, "1,234": 1234 * money.Unit, "1.234,5": 1_234_500_000, "12.5": 12_500_000, "99,90": 99_900_000, "-1.000": -1000 * money.Unit,
+	} {
+		withForm(t, url.Values{"cap": {typed}}, func(f *form) {
+			if got := f.Cents("cap"); got != want || f.Err() != nil {
+				t.Errorf("%q is %d (%v), want %d", typed, got, f.Err(), want)
+			}
+		})
+	}
+	for _, typed := range []string{"", "mil", "1.23.4", "1e3", "999.999.999.999.999.999"} {
+		withForm(t, url.Values{"cap": {typed}}, func(f *form) {
+			if got := f.Cents("cap"); f.Err() == nil {
+				t.Errorf("%q is %d", typed, got)
+			}
+		})
+	}
+}
+
 func TestFormsSayWhatTheyCannotRead(t *testing.T) {
 	withForm(t, url.Values{"tokens": {"um milhão"}, "price": {"1.234"}, "rpm": {"1,5"}}, func(f *form) {
 		f.Int("tokens")
@@ -52,7 +72,7 @@ func TestFormsSayWhatTheyCannotRead(t *testing.T) {
 		fields, ofForm := fieldErrors(i18n.NewPrinter(i18n.PtBR, nil), f.Join(nil))
 		for name, want := range map[string]string{
 			"tokens": text("error.integer", "value", "um milhão"), "missing": text("error.required"),
-			"price": text("error.money", "value", "1.234"), "rpm": text("error.integer", "value", "1,5"),
+			"price": text("error.money_two_ways", "value", "1.234", "whole", "1234"), "rpm": text("error.integer", "value", "1,5"),
 		} {
 			if fields[name] != want {
 				t.Errorf("%s: %q, want %q", name, fields[name], want)

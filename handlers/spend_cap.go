@@ -94,7 +94,7 @@ func (p *Panel) capFromForm(c *fiber.Ctx, tenantID int64) (*form, error) {
 	f := readForm(c)
 	var limit *money.Micros
 	if f.Text("cap") != "" {
-		typed := f.Money("cap")
+		typed := f.Cents("cap")
 		limit = &typed
 	}
 	if err := f.Join(tenancy.CheckSpendCap(limit)); err != nil {

@@ -38,6 +38,16 @@ func Sample(m Metric, audience Audience, threshold int64, unit Unit, now time.Ti
 	return n
 }
 
+// OfWhole is the sample for a rule that looks at the installation as a whole: it names no customer.
+func (n Notice) OfWhole() Notice {
+	e := n.Events[0]
+	e.Subject = Subject{Key: "installation"}
+	e.Details.Tenant, e.Details.Plan, e.Details.Blocks, e.Details.PeriodStart, e.Details.PeriodEnd = "", "", false, time.Time{}, time.Time{}
+	e.Details.LimitIn, e.Details.UsedIn, e.Details.LimitOut, e.Details.UsedOut = 0, 0, 0, 0
+	n.Events, n.Days = []Event{e}, nil
+	return n
+}
+
 // SampleTest is the notice that tells whether messages arrive.
 func SampleTest(now time.Time) Notice {
 	return Notice{

@@ -21,6 +21,20 @@ func TestASampleHasReachedItsThresholdAndSaysSoInItsFigures(t *testing.T) {
 	}
 }
 
+func TestASampleOfTheWholeNamesNoCustomer(t *testing.T) {
+	now := time.Date(2026, 11, 22, 14, 5, 0, 0, time.UTC)
+	for _, m := range []Metric{ErrorRate, LatencyP95} {
+		one := Sample(m, Operator, 500, Percent, now)
+		n := one.OfWhole()
+		if e := n.Events[0]; e.Subject.TenantID != 0 || e.Details.Tenant != "" || e.Details.Plan != "" || !e.Details.PeriodEnd.IsZero() || len(n.Days) != 0 || e.Details.Calls == 0 {
+			t.Errorf("%s: %+v of %+v, %d days", m, e.Details, e.Subject, len(n.Days))
+		}
+		if one.Events[0].Details.Tenant == "" {
+			t.Errorf("%s: the sample itself lost its customer", m)
+		}
+	}
+}
+
 func checkSample(t *testing.T, n Notice, now time.Time) {
 	t.Helper()
 	e := n.Events[0]
