@@ -323,3 +323,35 @@ func TestAThresholdIsAnotherOneInAnotherUnit(t *testing.T) {
 	s.commitCalls(t, 500)
 	same(t, s.told(t), "operator input_quota 5000 5500 lead", "operator input_quota 3000 6000", "operator input_quota 5000 6000 lead")
 }
+
+// TestAMigrationKeepsNoCommitFromRaising: what a connection prepared before a column changed its type is refused from then on.
+func TestAMigrationKeepsNoCommitFromRaising(t *testing.T) {
+	s := openShop(t, blocking(100_000, 100_000))
+	s.onlyTeam(t, alert.InputQuota)
+	c := s.committer()
+	commit := func(in int64) {
+		t.Helper()
+		if err := c.CommitUsage(context.Background(), []usage.Event{s.call(in, 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 { // so that the look is prepared
+		s.sql(t, `UPDATE alert_rules SET name = 'x'`)
+		commit(1)
+	}
+	s.sql(t, `ALTER TABLE plans ALTER name TYPE varchar`)
+	s.sql(t, `ALTER TABLE alert_rules ALTER unit TYPE varchar`)
+	e := s.call(60_000, 0)
+	for tries := 0; ; tries++ { // as the committer of a replica does
+		err := c.CommitUsage(context.Background(), []usage.Event{e})
+		if err == nil {
+			break
+		}
+		if tries == 3 {
+			t.Fatal(err)
+		}
+	}
+	if len(s.told(t)) == 0 {
+		t.Error("half of the quota is used, and nothing is raised")
+	}
+}
