@@ -63,6 +63,7 @@ func (u *upkeep) chores() []chore {
 		{"sweep breakers", counted(s.SweepBreakerChanges)},
 		{"sweep what was watched", counted(s.SweepWatched)},
 		{"sweep audits", counted(s.SweepAudits)},
+		{"sweep alerts", counted(s.SweepAlerts)},
 		{"put old months aside", u.detach},
 		{"audit", u.audit},
 	}
