@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -192,6 +193,9 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 	}
 	if portal {
 		m.Todo = ownTodo(say, one.Event)
+		if slices.ContainsFunc(alert.Topics(alert.Customer), func(t alert.Topic) bool { return t.Metric == one.Metric }) {
+			m.Links = []ui.Link{{Label: say.T("alert_events.own.settings"), Href: "/portal/alerts/settings/" + string(one.Metric)}}
+		}
 	} else {
 		p.teamSide(say, &m, one, v.User.Role.MayEdit(), now)
 	}

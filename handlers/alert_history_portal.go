@@ -84,8 +84,8 @@ func (p *Panel) portalAlertEvent(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if m.Acknowledge != "" && !mayAcknowledge(v.User) {
-		m.Acknowledge = ""
+	if !mayAcknowledge(v.User) {
+		m.Acknowledge, m.Links = "", nil
 	}
 	return p.render(c, alerts.PortalEventPage(p.frame(c, m.Title, "alerts"), m), alerts.Event(v.Say, m))
 }

@@ -145,8 +145,9 @@ func TestACustomersHistoryHoldsNothingOfOthers(t *testing.T) {
 	admin.get("/portal/alerts").status(http.StatusOK).has("Você usou 50,1% da franquia de entrada", path, "1 de 2", "/portal/alerts/settings").
 		lacks("Secreta", "OpenAI", "operadora", text("alert_events.to.team"))
 	admin.get("/portal/alerts?tenant=" + fmt.Sprint(other.tenant.ID)).has(path).lacks("Secreta")
-	admin.get(path).status(http.StatusOK).has(admin.user.Email, text("alert_events.messages.hidden"), text("alert_events.timeline.acknowledged_other")).
-		lacks("operadora", "250 ok", "550 contador", "/resend", "/snooze", "/alerts/rules", "/tenants/")
+	admin.get(path).status(http.StatusOK).has(admin.user.Email, text("alert_events.messages.hidden"), text("alert_events.timeline.acknowledged_other"),
+		"/portal/alerts/settings/input_quota", text("alert_events.fact.threshold.own"), text("alert_events.fact.raised.own")).
+		lacks("operadora", "250 ok", "550 contador", text("alert_events.state.raised"), text("alert_events.fact.threshold"), "/resend", "/snooze", "/alerts/rules", "/tenants/")
 	for _, id := range hidden {
 		admin.get("/portal" + eventPath(id)).status(http.StatusNotFound)
 		admin.get("/portal" + eventPath(id) + "/live").status(http.StatusNotFound)
@@ -159,7 +160,7 @@ func TestACustomersHistoryHoldsNothingOfOthers(t *testing.T) {
 	}
 	fresh := s.raised(t, "customer", "output_quota", c.tenant.ID)
 	viewer := c.person(t, tenancy.TenantViewer)
-	viewer.get("/portal" + eventPath(fresh)).status(http.StatusOK).lacks("/acknowledge")
+	viewer.get("/portal"+eventPath(fresh)).status(http.StatusOK).lacks("/acknowledge", "/portal/alerts/settings/")
 	viewer.post("/portal"+eventPath(fresh)+"/acknowledge", nil).status(http.StatusForbidden)
 	admin.post("/portal"+eventPath(fresh)+"/acknowledge", nil).leadsTo("/portal" + eventPath(fresh))
 	admin.get("/portal" + eventPath(fresh)).has(text("alert_events.timeline.acknowledged_by", "who", admin.user.Email))

@@ -27,8 +27,11 @@ func whatOf(e alert.Event, own bool) alerts.What {
 func progressState(say i18n.Printer, e alert.Entry, own bool) alerts.State {
 	progress := e.Progress()
 	s := alerts.State{Word: say.T("alert_events.state." + string(progress))}
-	if progress == alert.ProgressKept {
+	switch {
+	case progress == alert.ProgressKept:
 		s.Word = say.T(keptKey("state.kept", own))
+	case progress == alert.ProgressRaised && own:
+		s.Word = say.T("alert_events.timeline.raised.own")
 	}
 	switch progress {
 	case alert.ProgressFailed:
@@ -86,7 +89,7 @@ func course(say i18n.Printer, one alert.Case, own bool) []alerts.Moment {
 		return say.T("alert_events.timeline."+key, "delivered", told.Delivered, "dead", told.Dead, "n", told.All)
 	}
 	list := []alerts.Moment{{
-		Title: say.T("alert_events.timeline.raised"), At: one.RaisedAt, Done: true, Tone: ui.Info,
+		Title: say.T("alert_events.timeline." + ownFact("raised", own)), At: one.RaisedAt, Done: true, Tone: ui.Info,
 		Note: say.T("alert_events.timeline.raised_note", "limit", whatOf(one.Event, own).Limit(say)),
 	}}
 	sent := alerts.Moment{Title: say.T("alert_events.timeline.sent"), At: one.DispatchedAt, Done: !one.DispatchedAt.IsZero(), Tone: ui.Info}
@@ -188,6 +191,14 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 	return model
 }
 
+// ownFact is the name of a fact in the customer's words or the team's.
+func ownFact(key string, own bool) string {
+	if own {
+		return key + ".own"
+	}
+	return key
+}
+
 // eventFacts are the names and moments of an alert.
 func eventFacts(say i18n.Printer, one alert.Case, own bool) []ui.Fact {
 	d := one.Details
@@ -208,13 +219,13 @@ func eventFacts(say i18n.Printer, one alert.Case, own bool) []ui.Fact {
 	add("key", d.Key)
 	add("model", d.Model)
 	add("address", d.Address)
-	add("threshold", whatOf(one.Event, own).Limit(say))
+	add(ownFact("threshold", own), whatOf(one.Event, own).Limit(say))
 	if !d.PeriodStart.IsZero() { // its end is when the next one starts
 		add("period", say.T("alert_events.fact.period_value", "from", say.Date(d.PeriodStart), "until", say.Date(d.PeriodEnd.Add(-time.Second))))
 	}
 	if !d.Since.IsZero() {
 		add("began", say.DateTime(d.Since))
 	}
-	add("raised", say.DateTime(one.RaisedAt)+one.RaisedAt.In(say.Zone()).Format(":05"))
+	add(ownFact("raised", own), say.DateTime(one.RaisedAt)+one.RaisedAt.In(say.Zone()).Format(":05"))
 	return facts
 }

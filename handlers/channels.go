@@ -110,7 +110,11 @@ func (h channelPages) list(c *fiber.Ctx) error {
 		return err
 	}
 	say := at(c).Say
-	m := channels.ListModel{Side: h.side(c, say.T("channels.title"))}
+	title, uses := say.T("channels.title"), say.T("channels.col.rules")
+	if h.portal { // one of the tabs of its alerts
+		title, uses = say.T("alert_events.title"), say.T("channels.col.notices")
+	}
+	m := channels.ListModel{Side: h.side(c, title)}
 	for _, d := range found {
 		m.Rows = append(m.Rows, channelModel(d))
 	}
@@ -118,7 +122,7 @@ func (h channelPages) list(c *fiber.Ctx) error {
 		ID: "channels-table", Path: h.base(), Query: queryValues(c), Label: say.T("channels.title"), CountKey: "channels.count", Total: int64(len(m.Rows)),
 		Columns: []ui.Column{
 			{Label: say.T("channels.col.name")}, {Label: say.T("channels.col.state")}, {Label: say.T("channels.col.kind")},
-			{Label: say.T("channels.col.target")}, {Label: say.T("channels.col.rules"), Numeric: true}, {Label: say.T("operations.col.actions"), Hidden: true},
+			{Label: say.T("channels.col.target")}, {Label: uses, Numeric: true}, {Label: say.T("operations.col.actions"), Hidden: true},
 		},
 		Empty: ui.EmptyModel{Icon: "bell", Title: say.T("channels.empty_title"), Text: say.T("channels.empty_text")},
 	}

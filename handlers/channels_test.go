@@ -81,6 +81,12 @@ func TestAChannelIsMadeListedAndShownWithoutItsAddress(t *testing.T) {
 		for _, page := range []string{base, path, path + "/edit"} {
 			b.get(page).status(http.StatusOK).has("#alertas", "hooks.slack.com").lacks("CANARY")
 		}
+		if where := "/alerts/rules"; role == tenancy.Manager {
+			b.get(path).has(text("channels.rules_none"), `class="notice-link" href="`+where+`"`)
+		} else {
+			b.get(path).has(text("channels.rules_none_portal"), `class="notice-link" href="/portal/alerts/settings"`).lacks(text("channels.rules"))
+			b.get(base).has("<h1>"+text("alert_events.title")+"</h1>", text("channels.col.notices")).lacks(text("channels.col.rules"))
+		}
 		var dump string
 		must(t, s.db.Get(&dump, `SELECT (SELECT string_agg(c::text, ' ') FROM alert_channels c) || (SELECT string_agg(a::text, ' ') FROM audit_log a)`))
 		if strings.Contains(dump, "CANARY") || strings.Contains(s.log.all(), "CANARY") {

@@ -117,7 +117,7 @@ func TestARefusedSettingKeepsWhatWasTyped(t *testing.T) {
 	form = settingForm()
 	form["thresholds"], form["roles"] = []string{" "}, nil
 	form.Set("addresses", "")
-	b.post(settingsPath+"/overage", form).status(http.StatusUnprocessableEntity).has(text("alerts.error.thresholds", "max", 10, "given", 0), text("alerts.error.nobody"))
+	b.post(settingsPath+"/overage", form).status(http.StatusUnprocessableEntity).has(text("alerts.error.thresholds", "max", 10), text("alerts.error.nobody"))
 	b.post(settingsPath+"/overage", with(settingForm(), "stamp", "1")).status(http.StatusUnprocessableEntity).has(text("tenant_alerts.error.changed_meanwhile"), "bia@empresa.com.br")
 	if s.decided(t, tenant.ID, alert.Overage).Own {
 		t.Fatal("a refused setting was kept")

@@ -32,7 +32,7 @@ func TestACustomersAdministratorAndTheTeamSetTheSameCap(t *testing.T) {
 	c := s.subscriber(t, "Padaria", tenancy.Charge)
 	admin, manager, team := c.person(t, tenancy.TenantAdmin), s.as(t, tenancy.Manager), tenantPath(c.tenant.ID)
 	admin.get("/portal").has(text("spend.define"), `href="/portal/spend-cap"`)
-	admin.get("/portal/spend-cap").status(http.StatusOK).has(text("spend.none"), `name="cap"`, "R$\u00a00,0001")
+	admin.get("/portal/spend-cap").status(http.StatusOK).has(text("spend.none"), `name="cap"`, `href="/portal/alerts/settings/spend_cap"`, "R$\u00a00,0001")
 	admin.post("/portal/spend-cap", capForm("1,00")).status(http.StatusSeeOther)
 	if got := c.cap(t); got == nil || *got != 1_000_000 {
 		t.Fatalf("cap %v", got)

@@ -82,7 +82,7 @@ func alertOf(e *alert.Event) emails.Alert {
 		Window: d.Window, Base: d.Base, Now: d.Now, Calls: d.Calls, Failures: d.Failures, RunsOutAt: d.RunsOutAt, Since: d.Since,
 	}
 	if e.Audience == alert.Customer {
-		a.Provider, a.ProviderID, a.Model, a.Replica = "", 0, "", ""
+		a.Rule, a.Provider, a.ProviderID, a.Model, a.Replica = "", "", 0, "", ""
 	}
 	return a
 }

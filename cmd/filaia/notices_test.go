@@ -96,12 +96,12 @@ func TestAnEventOfACustomerCarriesNoFiguresOfTheTeam(t *testing.T) {
 	n := alert.Sample(alert.ErrorRate, alert.Customer, 500, alert.Percent, time.Date(2026, 11, 22, 14, 5, 0, 0, time.UTC))
 	d := &n.Events[0].Details
 	d.Provider, d.Model, d.Replica, d.Cost = "OpenAI", "gpt-4.1-nano", "api-2", 12_345_678
-	n.Events[0].Subject.ProviderID = 4
+	n.Events[0].Subject.ProviderID, n.Events[0].RuleName = 4, "mau pagador"
 	text, err := notices{}.Render(context.Background(), n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if leaked := regexp.MustCompile(`OpenAI|gpt-4|api-2|12[.,]34`).FindString(text.Plain + text.HTML + text.Short + text.Subject); leaked != "" {
+	if leaked := regexp.MustCompile(`OpenAI|gpt-4|api-2|12[.,]34|pagador`).FindString(text.Plain + text.HTML + text.Short + text.Subject); leaked != "" {
 		t.Errorf("a customer reads %q", leaked)
 	}
 }

@@ -77,7 +77,7 @@ func (r *Rule) checkThresholds(f *fault.Form) {
 	slices.Sort(r.Thresholds)
 	r.Thresholds = slices.Compact(r.Thresholds)
 	if n := len(r.Thresholds); n == 0 || n > MaxThresholds {
-		f.Reject("thresholds", "alerts.error.thresholds", "given", n, "max", MaxThresholds)
+		f.Reject("thresholds", "alerts.error.thresholds", "max", MaxThresholds)
 		return
 	}
 	least, most := r.Metric.bounds(r.Unit)

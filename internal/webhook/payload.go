@@ -143,6 +143,9 @@ func alertOf(e *alert.Event) Alert {
 		Threshold: Quantity{e.Threshold, e.Unit}, Value: Quantity{e.Value, e.Unit}, Unit: string(e.Unit),
 		Period: stamp(e.Period), RaisedAt: stamp(e.RaisedAt), Resolved: stamp(e.ResolvedAt), Details: detailsOf(e),
 	}
+	if e.Audience == alert.Customer {
+		a.Rule.Name = "" // the operator's own words about its customers
+	}
 	if e.Subject.TenantID != 0 {
 		a.Tenant = &Named{e.Subject.TenantID, e.Details.Tenant}
 	}

@@ -90,11 +90,12 @@ func TestWebhookSaysWhatHappenedInUnitsThatPeopleUse(t *testing.T) {
 func TestCustomersAreNotToldWhoAnswersAndWhatItCosts(t *testing.T) {
 	n := notice()
 	e := &n.Events[0]
+	e.RuleName = "mau pagador"
 	for audience, told := range map[alert.Audience]bool{alert.Customer: false, alert.Operator: true} {
 		e.Audience = audience
 		body, err := json.Marshal(alertOf(e))
 		must(t, err)
-		for _, word := range []string{"OpenAI", "servidor-1", "cost_usd"} {
+		for _, word := range []string{"OpenAI", "servidor-1", "cost_usd", "mau pagador"} {
 			if strings.Contains(string(body), word) != told {
 				t.Errorf("to %s, %q: %s", audience, word, body)
 			}

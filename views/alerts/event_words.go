@@ -149,7 +149,11 @@ func (w What) Figures(p i18n.Printer) []ui.StatModel {
 		return ui.StatModel{Label: p.T("alert_events.figure." + name), Value: value, Exact: exact, Note: note}
 	}
 	brl := func(n int64) string { return p.Money(n, string(money.BRL)) }
-	list := []ui.StatModel{stat("value", Figure(p, w.Unit, w.Value), "", p.T("alert_events.figure.threshold", "limit", w.Limit(p)))}
+	limit := "alert_events.figure.threshold"
+	if w.Customer {
+		limit += ".own"
+	}
+	list := []ui.StatModel{stat("value", Figure(p, w.Unit, w.Value), "", p.T(limit, "limit", w.Limit(p)))}
 	tokens := func(name string, used, limit int64) {
 		list = append(list, stat(name, p.Compact(used), p.Int(used), p.T("alert_events.figure.of", "limit", p.Compact(limit))))
 	}

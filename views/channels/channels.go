@@ -220,6 +220,22 @@ func (m ShowModel) nothing() string {
 	return m.Frame.Printer.T("channels.rules_none")
 }
 
+// choose leads to where a channel is put to use.
+func (m ShowModel) choose() ui.Link {
+	if m.Portal {
+		return ui.Link{Label: m.Frame.Printer.T("channels.choose_portal"), Href: "/portal/alerts/settings"}
+	}
+	return ui.Link{Label: m.Frame.Printer.T("channels.choose"), Href: "/alerts/rules"}
+}
+
+// uses is the name of what names the channel.
+func (m ShowModel) uses() string {
+	if m.Portal {
+		return m.Frame.Printer.T("channels.notices")
+	}
+	return m.Frame.Printer.T("channels.rules")
+}
+
 func (m ShowModel) remove() ui.ConfirmModel {
 	p := m.Frame.Printer
 	c := ui.ConfirmModel{

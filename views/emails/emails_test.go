@@ -211,6 +211,15 @@ func TestADigestListsTheMostUrgentFirstAndTheResolvedLast(t *testing.T) {
 	}
 }
 
+func TestADigestOfSeveralMetricsSaysThatItsLinkEndsAllMail(t *testing.T) {
+	one := quotaAlert(2_700_000, 9000)
+	other := one
+	other.ID, other.Metric = 8, "output_quota"
+	const these, all = "Não quero mais receber estes avisos", "Não quero mais receber nenhum aviso de uso por e-mail"
+	render(t, message(i18n.PtBR, true, one)).wants(t, these)
+	render(t, message(i18n.PtBR, true, one, other)).wants(t, all)
+}
+
 func TestALongDigestListsTheFirstAndCountsTheRest(t *testing.T) {
 	var all []Alert
 	for i := range 3000 {

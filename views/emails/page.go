@@ -282,6 +282,9 @@ func (m *Message) footer(pg *page, s told) {
 	}
 	if m.Unsubscribe != "" {
 		pg.leave = link{m.t("unsubscribe"), m.Unsubscribe}
+		if slices.ContainsFunc(m.Alerts, func(a Alert) bool { return a.Metric != m.Alerts[0].Metric }) { // that link ends them all
+			pg.leave.label = m.t("unsubscribe_all")
+		}
 	}
 }
 
