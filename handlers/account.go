@@ -59,7 +59,7 @@ func (p *Panel) accountModel(c *fiber.Ctx) (account.Model, error) {
 
 func (p *Panel) rename(c *fiber.Ctx) error {
 	f, v := readForm(c), at(c)
-	name := f.Text("name")
+	name := tenancy.Tidy(f.Text("name"))
 	tenancy.CheckName(&f.Form, name)
 	if err := f.Err(); err != nil {
 		m, failed := p.accountModel(c)

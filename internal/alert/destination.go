@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/fila-ia/filaia/internal/fault"
@@ -135,7 +136,7 @@ func (d DestinationDraft) Apply(before Access, plain bool) (after Access, target
 	var f fault.Form
 	f.Check(d.Name != "", "name", "error.required")
 	f.Check(utf8.RuneCountInString(d.Name) <= maxDestinationName, "name", "channels.error.name_long", "n", maxDestinationName)
-	f.Check(!strings.ContainsFunc(d.Name, func(r rune) bool { return r < ' ' || r == 0x7f }), "name", "channels.error.name")
+	f.Check(!strings.ContainsFunc(d.Name, func(r rune) bool { return r < ' ' || r == 0x7f || unicode.Is(unicode.Bidi_Control, r) }), "name", "channels.error.name")
 	f.Check(slices.Contains(DestinationKinds(), d.Kind), "kind", "channels.error.kind")
 	f.Check(slices.Contains(i18n.Langs(), d.Language), "language", "channels.error.language")
 	after = before

@@ -112,6 +112,10 @@ func TestNamesAndKindsThatCannotBeAreRefused(t *testing.T) {
 	if got := wrong(t, d, Access{}, false); got != "name channels.error.name_long" {
 		t.Error(got)
 	}
+	d.Name = "Vendas\u202e"
+	if got := wrong(t, d, Access{}, false); got != "name channels.error.name" {
+		t.Error(got)
+	}
 	d.Name, d.Kind, d.Language = "a\r\nBcc: x", Email, "fr"
 	if got := wrong(t, d, Access{}, false); got != "name channels.error.name, kind channels.error.kind, language channels.error.language" {
 		t.Error(got)

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"math/big"
-	"strings"
 	"time"
 
 	"github.com/fila-ia/filaia/internal/fault"
@@ -69,7 +68,7 @@ type KeyDraft struct {
 
 // Validate tells every rejected field at once.
 func (d *KeyDraft) Validate(now time.Time) error {
-	d.Name = strings.TrimSpace(d.Name)
+	d.Name = Tidy(d.Name)
 	var f fault.Form
 	f.Check(d.TenantID > 0, "tenant", "error.required")
 	f.Check(d.Name != "", "name", "error.required")

@@ -83,7 +83,7 @@ func reservedModelName(name string) bool {
 
 // Validate tells every rejected field at once. A model may have no route yet: then its calls are refused as unavailable.
 func (d *ModelDraft) Validate() error {
-	d.Name, d.OwnedBy = strings.TrimSpace(d.Name), strings.TrimSpace(d.OwnedBy)
+	d.Name, d.OwnedBy = Tidy(d.Name), strings.TrimSpace(d.OwnedBy)
 	var f fault.Form
 	f.Check(!reservedModelName(d.Name), "name", "models.error.name_reserved", "value", d.Name)
 	f.Check(ValidModelName(d.Name) || reservedModelName(d.Name), "name", "models.error.name", "value", d.Name)

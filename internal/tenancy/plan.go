@@ -100,7 +100,7 @@ var slugPattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
 
 // Validate tells every rejected field at once, by its form name.
 func (d *PlanDraft) Validate() error {
-	d.Name, d.Slug = strings.TrimSpace(d.Name), strings.TrimSpace(d.Slug)
+	d.Name, d.Slug = Tidy(d.Name), strings.TrimSpace(d.Slug)
 	d.Description = strings.TrimSpace(d.Description)
 	var f fault.Form
 	f.Check(d.Name != "", "name", "error.required")

@@ -89,7 +89,7 @@ func ValidCredential(key string) bool {
 
 // Validate normalises the draft and tells every rejected field at once. fromEnvironment allows an empty address.
 func (d *ProviderDraft) Validate(fromEnvironment bool) error {
-	d.Slug, d.Name, d.APIVersion = strings.TrimSpace(d.Slug), strings.TrimSpace(d.Name), strings.TrimSpace(d.APIVersion)
+	d.Slug, d.Name, d.APIVersion = strings.TrimSpace(d.Slug), Tidy(d.Name), strings.TrimSpace(d.APIVersion)
 	d.BaseURL = strings.TrimRight(strings.TrimSpace(d.BaseURL), "/")
 	var f fault.Form
 	f.Check(d.Name != "", "name", "error.required")

@@ -66,7 +66,7 @@ type TenantDraft struct {
 
 // Validate normalises the draft and tells every rejected field at once.
 func (d *TenantDraft) Validate() error {
-	d.Name, d.Email, d.TimeZone = strings.TrimSpace(d.Name), strings.TrimSpace(d.Email), strings.TrimSpace(d.TimeZone)
+	d.Name, d.Email, d.TimeZone = Tidy(d.Name), strings.TrimSpace(d.Email), strings.TrimSpace(d.TimeZone)
 	var f fault.Form
 	f.Check(d.Name != "", "name", "error.required")
 	f.Check(len([]rune(d.Name)) <= 120, "name", "error.too_long", "max", 120)

@@ -79,7 +79,7 @@ func (d *UserDraft) Validate() error {
 func (d *UserDraft) ValidateProfile() error { return d.check().Err() }
 
 func (d *UserDraft) check() *fault.Form {
-	d.Email, d.Name = strings.ToLower(strings.TrimSpace(d.Email)), strings.TrimSpace(d.Name)
+	d.Email, d.Name = strings.ToLower(strings.TrimSpace(d.Email)), Tidy(d.Name)
 	f := &fault.Form{}
 	CheckName(f, d.Name)
 	f.Check(ValidEmail(d.Email), "email", "error.email", "value", d.Email)
