@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	heartbeatEvery = 15 * time.Second // a page that left is noticed by the write that then fails
-	sessionEvery   = 5 * time.Second  // how soon a stream ends after its session
+	heartbeatEvery = 5 * time.Second // a page that left is noticed by the second write after it, and keeps a place of its session until then
+	sessionEvery   = 5 * time.Second // how soon a stream ends after its session
 )
 
 // stream answers with server-sent events (WHATWG HTML §9.2): one event a part that changed, until the page leaves, the

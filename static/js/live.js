@@ -5,12 +5,14 @@
 //   <div data-poll="URL" data-every="MS">  is replaced by the part of the page at URL, again and again
 //   [data-refetch=NAME]                what the event NAME makes ask for itself again (htmx trigger "refetch"), unless the event's
 //                                      text is its data-mark
-//   [data-bell], [data-bell-stream]    the number on the bell comes on every stream; a page without one opens the bell's
+//   [data-bell], [data-bell-stream]    the number on the bell comes on every stream; a page without one opens the bell's, once somebody
+//                                      has stayed on it for a moment: who walks through pages needs no connection on each
 //   <select data-submit-on-change>     sends its form at once
 // A hidden page keeps no connection: a browser has only six to a host. The event "signed-out" leads to the sign-in page.
 (function () {
   "use strict";
   var pageRows = 51; // who has fetched older rows reads them; what comes then waits for the next visit
+  var bellAfter = 2000; // ms
   var streams = new Map(); // element → {source, wait, timer}
 
   function say(live) {
@@ -110,8 +112,11 @@
     if (bell && !document.querySelector("[data-stream]")) found.push(bell);
     else if (streams.has(bell)) { close(streams.get(bell)); streams.delete(bell); }
     found.forEach(function (element) {
-      if (!streams.has(element)) streams.set(element, { source: null, wait: 1000, timer: 0 });
-      open(element);
+      if (streams.has(element)) { if (element !== bell) open(element); return; }
+      var stream = { source: null, wait: 1000, timer: 0 };
+      streams.set(element, stream);
+      if (element === bell) stream.timer = setTimeout(function () { open(element); }, bellAfter);
+      else open(element);
     });
   }
 
