@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// TestTheInboxOpensAndClosesByKeyboard walks into the bell's inbox and out of it without a mouse, and has the bars of a phone's
-// browser come and go while it is open.
+// TestTheInboxOpensAndClosesByKeyboard walks into the bell's inbox and out of it without a mouse, has news
+// come while somebody is in it, and the bars of a phone's browser come and go.
 func TestTheInboxOpensAndClosesByKeyboard(t *testing.T) {
 	s := newInstall(t, "").beforeMidnight().serve()
 	w := &walk{tab: openTab(s, "en-GB,en", desk)}
@@ -16,6 +16,7 @@ func TestTheInboxOpensAndClosesByKeyboard(t *testing.T) {
 	const (
 		open = `document.querySelector("#inbox").matches(":popover-open")`
 		bell = `document.activeElement.matches("[data-inbox]")`
+		last = `document.activeElement.matches("#inbox .inbox-all")`
 	)
 	begin := func() {
 		t.Helper()
@@ -25,7 +26,9 @@ func TestTheInboxOpensAndClosesByKeyboard(t *testing.T) {
 	}
 	begin()
 	w.press(kb.Tab)
-	w.await("Tab goes to what is in it", `document.activeElement.matches("#inbox .inbox-all")`)
+	w.await("Tab goes to what is in it", last)
+	read[bool](w.tab, `(document.querySelector(".inbox-all").dataset.before = "1", document.dispatchEvent(new Event("filaia:bell")))`)
+	w.await("news are filled in under who is there", `document.querySelector(".inbox-all:not([data-before])") !== null && `+last)
 	w.press(kb.Tab)
 	w.await("and on beside the bell", `!`+open+` && document.activeElement.closest(".sidebar") && !`+bell)
 	begin()
@@ -35,7 +38,7 @@ func TestTheInboxOpensAndClosesByKeyboard(t *testing.T) {
 	w.do(chromedp.EmulateViewport(desk, screenHeight-60))
 	w.await("another height", `window.innerHeight === 840`)
 	w.press(kb.Tab)
-	w.await("leaves it open", open+` && document.activeElement.matches("#inbox .inbox-all")`)
+	w.await("leaves it open", open+` && `+last)
 	w.do(chromedp.EmulateViewport(desk-60, screenHeight))
 	w.await("another width, at which it would stand elsewhere, does not", `!`+open)
 }

@@ -101,7 +101,8 @@ func (b *tab) lookOver() {
 			}
 		}
 	}
-	page := read[string](b, `document.documentElement.outerHTML`)
+	// Pages hear of another width with the next frame; what is done after this would otherwise come before it.
+	page := read[string](b, `new Promise(requestAnimationFrame).then(() => document.documentElement.outerHTML)`)
 	for _, secret := range b.secrets {
 		if strings.Contains(page, secret) {
 			b.t.Errorf("%s shows a secret again", b.path())

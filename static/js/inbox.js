@@ -17,9 +17,9 @@
       return answer.text();
     }).then(function (html) {
       if (html === null) return;
-      var within = body.contains(document.activeElement);
+      var had = body.contains(document.activeElement) ? document.activeElement : null;
       body.innerHTML = html;
-      if (within) inbox.focus(); // what had it is gone
+      if (had) (steps().find(like(had)) || inbox).focus({ preventScroll: true }); // who walked ahead of the answer stays there
       if (window.htmx) window.htmx.process(body);
     }).catch(function () { body.innerHTML = inbox.querySelector("[data-inbox-lost]").innerHTML; });
   }
@@ -33,6 +33,11 @@
 
   // steps are what Tab stops at inside the inbox.
   function steps() { return Array.from(inbox.querySelectorAll("a[href], button")); }
+
+  // like tells which element is the one that was there before it was fetched anew.
+  function like(had) {
+    return function (e) { return e.tagName === had.tagName && e.getAttribute("href") === had.getAttribute("href"); };
+  }
 
   if (inbox && inbox.showPopover) {
     var width = window.innerWidth;
