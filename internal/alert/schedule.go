@@ -2,6 +2,9 @@ package alert
 
 import "time"
 
+// LongestWait is the longest between two attempts at a message, and so the longest that the other side may have us wait.
+const LongestWait = 4 * time.Hour
+
 // holds tells whether nothing is to be sent at an instant, by the clock on the reader's wall.
 func (q *Quiet) holds(at time.Time, zone *time.Location) bool {
 	if q == nil {

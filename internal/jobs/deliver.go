@@ -20,9 +20,6 @@ type deliverer struct {
 // busyPause bounds for how long a message that another sends is let alone.
 const busyPause = 5 * time.Second
 
-// maxAsked bounds how long the other side may have us wait: as long as the longest wait of our own.
-const maxAsked = 4 * time.Hour
-
 // errNotDelivered is all that River and the log are told: most servers repeat the address of a person in their answers, which
 // are kept with the attempts.
 var errNotDelivered = errors.New("not delivered; the answer is with the attempt")
@@ -62,7 +59,7 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 	r.Log.Warn("a message was not taken; trying again later", "delivery", id, "channel", string(begun.Delivery.Channel), "attempt", job.Attempt)
 	var asked interface{ RetryAfter() time.Duration }
 	if errors.As(err, &asked) {
-		job.Args.wait = min(asked.RetryAfter(), maxAsked)
+		job.Args.wait = min(asked.RetryAfter(), alert.LongestWait)
 	}
 	a.Next = max(r.retry.least(job.JobRow), job.Args.wait)
 	if err := r.record(ctx, id, a, alert.Pending); err != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/fila-ia/filaia/internal/alert"
 )
 
 // retries are the waits between attempts: soon at first, for a server that restarts or wants to be asked twice, then over two days
@@ -12,7 +14,7 @@ import (
 func retries() []time.Duration {
 	waits := []time.Duration{15 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour}
 	for range 11 {
-		waits = append(waits, 4*time.Hour)
+		waits = append(waits, alert.LongestWait)
 	}
 	return waits
 }

@@ -23,7 +23,7 @@ import (
 
 // judge tells what an answer means. What a chat refuses it refuses for good; who runs a receiver of webhooks may mend it,
 // so only 410 (Gone) ends that.
-func judge(say i18n.Printer, hide secrets, kind alert.Channel, r *http.Response, body []byte) (string, error) {
+func judge(say i18n.Printer, hide secrets, kind alert.Channel, r *http.Response, body []byte, now time.Time) (string, error) {
 	answer := "HTTP " + strconv.Itoa(r.StatusCode)
 	if words := hide.scrub(said(kind, r.Header, body)); words != "" {
 		answer += ": " + words
@@ -36,7 +36,7 @@ func judge(say i18n.Printer, hide secrets, kind alert.Channel, r *http.Response,
 	case code == http.StatusGone, kind != alert.Webhook && final(code):
 		return refuse(answer)
 	}
-	wait := waitOf(r.Header, kind, body)
+	wait := waitOf(r.Header, kind, body, now)
 	if wait > 0 {
 		answer += " – " + say.T("channels.answer.wait", "n", int64(wait/time.Second))
 	}
@@ -46,39 +46,6 @@ func judge(say i18n.Printer, hide secrets, kind alert.Channel, r *http.Response,
 // final tells whether a chat means its refusal for good.
 func final(code int) bool {
 	return code >= 400 && code < 500 && code != http.StatusRequestTimeout && code != http.StatusTooEarly && code != http.StatusTooManyRequests
-}
-
-// Later is an attempt that may be repeated. After is how long the other side asks to wait; 0: it says nothing.
-type Later struct {
-	After time.Duration
-	words string
-}
-
-func (e *Later) Error() string { return e.words }
-
-// RetryAfter is After.
-func (e *Later) RetryAfter() time.Duration { return e.After }
-
-// maxWait is the longest that the other side may ask for.
-const maxWait = time.Hour
-
-func waitOf(h http.Header, kind alert.Channel, body []byte) time.Duration {
-	seconds, err := strconv.ParseFloat(h.Get("Retry-After"), 64)
-	if err != nil && kind == alert.Telegram {
-		var told struct {
-			Parameters struct {
-				RetryAfter float64 `json:"retry_after"`
-			} `json:"parameters"`
-		}
-		if json.Unmarshal(body, &told) == nil {
-			seconds = told.Parameters.RetryAfter
-		}
-	}
-	if !(seconds > 0) { // nor NaN
-		return 0
-	}
-	whole := time.Duration(min(seconds, maxWait.Seconds())*1000) * time.Millisecond
-	return (whole + time.Second - 1).Truncate(time.Second)
 }
 
 // longestHost is that of a name, with a port.

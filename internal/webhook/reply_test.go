@@ -197,31 +197,50 @@ func TestSecretsAreInNoAnswerAndNoError(t *testing.T) {
 }
 
 func TestWaitsThatTheOtherSideAsksForAreTold(t *testing.T) {
-	header := func(value string) http.HandlerFunc {
+	header := func(value string, date ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header()["Date"] = date // without one, our own clock decides
 			w.Header().Set("Retry-After", value)
 			w.WriteHeader(http.StatusTooManyRequests)
 		}
 	}
+	theirs := "Wed, 21 Oct 2026 07:28:00 GMT"
 	for name, c := range map[string]struct {
 		kind   alert.Channel
 		answer http.HandlerFunc
 		want   time.Duration
 	}{
-		"seconds":     {alert.Slack, header("30"), 30 * time.Second},
-		"a fraction":  {alert.Discord, header("0.35"), time.Second},
-		"for ever":    {alert.Webhook, header("999999999"), time.Hour},
-		"a date":      {alert.Webhook, header("Wed, 21 Oct 2026 07:28:00 GMT"), 0},
-		"NaN":         {alert.Webhook, header("NaN"), 0},
-		"negative":    {alert.Webhook, header("-5"), 0},
-		"of Telegram": {alert.Telegram, with(429, `{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 17","parameters":{"retry_after":17}}`), 17 * time.Second},
+		"seconds":                   {alert.Slack, header("30"), 30 * time.Second},
+		"a fraction":                {alert.Discord, header("0.35"), time.Second},
+		"for ever":                  {alert.Webhook, header("999999999"), alert.LongestWait},
+		"NaN":                       {alert.Webhook, header("NaN"), 0},
+		"negative":                  {alert.Webhook, header("-5"), 0},
+		"no time at all":            {alert.Webhook, header("tomorrow"), 0},
+		"a date":                    {alert.Webhook, header("Wed, 21 Oct 2026 07:30:05 GMT", theirs), 125 * time.Second},
+		"a date of RFC 850":         {alert.Slack, header("Wednesday, 21-Oct-26 07:28:07 GMT", theirs), 7 * time.Second},
+		"a date of asctime":         {alert.Teams, header("Wed Oct 21 07:28:09 2026", theirs), 9 * time.Second},
+		"a date that has passed":    {alert.Webhook, header("Wed, 21 Oct 2026 07:27:59 GMT", theirs), 0},
+		"a date in a hundred years": {alert.Webhook, header("Thu, 21 Oct 2126 07:28:00 GMT", theirs), alert.LongestWait},
+		"a date by our clock":       {alert.Webhook, header(begun.Add(40*time.Second).UTC().Format(http.TimeFormat), "no date"), 40 * time.Second},
+		"of Telegram":               {alert.Telegram, with(429, `{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 17","parameters":{"retry_after":17}}`), 17 * time.Second},
+		"of Telegram, for ever":     {alert.Telegram, with(429, `{"parameters":{"retry_after":1e300}}`), alert.LongestWait},
+		"of Discord":                {alert.Discord, with(429, `{"message":"You are being rate limited.","retry_after":64.57,"global":false}`), 65 * time.Second},
+		"of Discord, header rounded": {alert.Discord, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			with(429, `{"retry_after":1.4}`)(w, r)
+		}, 2 * time.Second},
+		"of nobody we know": {alert.Slack, with(429, `{"retry_after":64.57}`), 0},
 	} {
-		_, address := receiver(t, c.answer)
-		answer, err := every(address)[c.kind].Send(context.Background(), delivery(c.kind), notice(), text())
-		var later *Later
-		if !errors.As(err, &later) || later.RetryAfter() != c.want || strings.Contains(answer, "esperar") != (c.want > 0) {
-			t.Errorf("%s: %q, %v", name, answer, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, address := receiver(t, c.answer)
+			sender := every(address)[c.kind]
+			sender.Now = func() time.Time { return begun }
+			answer, err := sender.Send(context.Background(), delivery(c.kind), notice(), text())
+			var later *Later
+			if !errors.As(err, &later) || later.RetryAfter() != c.want || strings.Contains(answer, "esperar") != (c.want > 0) {
+				t.Errorf("%q, %v, %s; want %s", answer, err, later.RetryAfter(), c.want)
+			}
+		})
 	}
 }
 

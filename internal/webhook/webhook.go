@@ -90,7 +90,7 @@ func (s *Sender) Send(ctx context.Context, d alert.Delivery, n alert.Notice, t a
 	defer reply.Body.Close()
 	// What was accepted stays accepted when the rest of the answer does not come.
 	body, _ := io.ReadAll(io.LimitReader(reply.Body, answerBytes))
-	return judge(say, hide, to.Kind, reply, body)
+	return judge(say, hide, to.Kind, reply, body, s.Now())
 }
 
 // noDoor tells of a destination that cannot be opened: one that is gone is never there again, a database that is away is.
