@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -167,8 +166,7 @@ var (
 func (d MailDraft) Apply(before Mail, access MailAccess) (Mail, MailAccess, error) {
 	var f fault.Form
 	m := Mail{Way: d.Way, Name: strings.TrimSpace(d.Name), ReplyTo: strings.TrimSpace(d.ReplyTo)}
-	if !slices.Contains(MailWays(), d.Way) {
-		f.Reject("way", "mail.error.way")
+	if !accept(&f, "way", MailWays(), d.Way) {
 		return m, MailAccess{}, f.Err()
 	}
 	if d.Way == MailNone {
@@ -176,7 +174,7 @@ func (d MailDraft) Apply(before Mail, access MailAccess) (Mail, MailAccess, erro
 	}
 	f.Check(utf8.RuneCountInString(m.Name) <= maxMailName, "name", "error.too_long", "max", maxMailName)
 	f.Check(!hasControl(m.Name), "name", "mail.error.control")
-	f.Check(m.ReplyTo == "" || tenancy.ValidEmail(m.ReplyTo), "reply_to", "error.email", "value", m.ReplyTo)
+	f.Check(m.ReplyTo == "" || tenancy.ValidEmail(m.ReplyTo), "reply_to", "error.email", "value", short(m.ReplyTo))
 	var kept MailAccess
 	switch d.Way {
 	case MailGmail:
@@ -224,19 +222,19 @@ func (d MailDraft) atGoogle(f *fault.Form, m *Mail) {
 	m.User = strings.ToLower(strings.TrimSpace(d.User))
 	m.From = m.User
 	f.Check(m.User != "", "user", "error.required")
-	f.Check(m.User == "" || tenancy.ValidEmail(m.User), "user", "error.email", "value", m.User)
+	f.Check(m.User == "" || tenancy.ValidEmail(m.User), "user", "error.email", "value", short(m.User))
 }
 
 func (d MailDraft) applyServer(f *fault.Form, m *Mail, before Mail, access MailAccess) MailAccess {
 	m.Host, m.Port, m.User = strings.ToLower(strings.TrimSpace(d.Host)), d.Port, strings.TrimSpace(d.User)
 	m.Security, m.Auth, m.From = cmp.Or(d.Security, MailSTARTTLS), cmp.Or(d.Auth, MailAuthAuto), strings.TrimSpace(d.From)
 	f.Check(m.Host != "", "host", "error.required")
-	f.Check(m.Host == "" || MailHost(m.Host), "host", "mail.error.host", "value", m.Host)
+	f.Check(m.Host == "" || MailHost(m.Host), "host", "mail.error.host", "value", short(m.Host))
 	f.Check(m.Port >= 1 && m.Port <= 65535, "port", "mail.error.port")
-	f.Check(slices.Contains(MailSecurities(), m.Security), "security", "mail.error.security")
-	f.Check(slices.Contains(MailAuths(), m.Auth), "auth", "mail.error.auth")
+	accept(f, "security", MailSecurities(), m.Security)
+	accept(f, "auth", MailAuths(), m.Auth)
 	f.Check(m.From != "", "from", "error.required")
-	f.Check(m.From == "" || tenancy.ValidEmail(m.From), "from", "error.email", "value", m.From)
+	f.Check(m.From == "" || tenancy.ValidEmail(m.From), "from", "error.email", "value", short(m.From))
 	f.Check(len(m.User) <= maxMailUser && !hasControl(m.User), "user", "mail.error.control")
 	if m.Auth == MailAuthNone {
 		m.User = ""

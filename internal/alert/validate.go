@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode"
@@ -28,7 +29,7 @@ func (r *Rule) Validate() error {
 	var f fault.Form
 	r.Name = strings.Join(strings.Fields(r.Name), " ")
 	f.Check(utf8.RuneCountInString(r.Name) <= MaxName, "name", "error.too_long", "max", MaxName)
-	f.Check(!strings.ContainsFunc(r.Name, unicode.IsControl), "name", "alerts.error.control")
+	f.Check(!hasControl(r.Name), "name", "alerts.error.control")
 	kind, known := r.Metric.Kind()
 	if known {
 		r.checkKind(&f, kind)
@@ -56,17 +57,15 @@ func (r *Rule) checkKind(f *fault.Form, kind Kind) {
 	if accept(f, "unit", kind.Units, r.Unit) {
 		r.checkThresholds(f)
 	}
-	r.Direction = orElse(r.Direction, Up)
-	switch {
-	case kind.Both:
-		accept(f, "direction", []Direction{Up, Down, Both}, r.Direction)
-	default:
-		accept(f, "direction", []Direction{Up}, r.Direction)
+	r.Direction = cmp.Or(r.Direction, Up)
+	directions := []Direction{Up}
+	if kind.Both {
+		directions = append(directions, Down, Both)
 	}
-	switch {
-	case kind.Window == 0:
+	accept(f, "direction", directions, r.Direction)
+	if kind.Window == 0 {
 		r.Window = 0
-	default:
+	} else {
 		f.Check(r.Window >= 1 && r.Window <= MaxWindow, "window", "alerts.error.window", "value", r.Window, "min", 1, "max", MaxWindow)
 	}
 }
@@ -168,7 +167,7 @@ func (r *Rule) checkEscalation(f *fault.Form) {
 func (t *Recipients) check(f *fault.Form, r *Rule) {
 	t.Roles = checkRoles(f, "roles", r.Audience, t.Roles)
 	t.Addresses = checkAddresses(f, "addresses", t.Addresses)
-	t.Language = orElse(t.Language, i18n.PtBR)
+	t.Language = cmp.Or(t.Language, i18n.PtBR)
 	accept(f, "language", i18n.Langs(), t.Language)
 	f.Check(!t.Contacts || r.Audience == Customer, "contacts", "alerts.error.contacts")
 	t.Channels = slices.Clone(t.Channels)
@@ -217,7 +216,7 @@ func checkAddresses(f *fault.Form, field string, given []string) []string {
 		if address == "" {
 			continue
 		}
-		if !tenancy.ValidEmail(address) || strings.ContainsFunc(address, unicode.IsControl) {
+		if !tenancy.ValidEmail(address) || hasControl(address) {
 			f.Reject(field, "error.email", "value", short(strings.Map(visible, address)))
 			return given
 		}
@@ -244,14 +243,6 @@ func joined[T ~string](list []T) string {
 		texts[i] = string(one)
 	}
 	return strings.Join(texts, ", ")
-}
-
-func orElse[T comparable](given, usual T) T {
-	var none T
-	if given == none {
-		return usual
-	}
-	return given
 }
 
 // visible shows a control character as a space.
