@@ -133,6 +133,7 @@ func Start(t testing.TB, change ...func(*Config)) *Server {
 	t.Cleanup(func() {
 		close(s.closed)
 		_ = s.smtp.Close()
+		_ = listener.Close() // a server that has not begun to serve knows of none
 		<-served
 	})
 	return s
