@@ -2,9 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/fila-ia/filaia/internal/usage"
@@ -16,15 +13,8 @@ const goalsSetting = "growth_goals"
 // Growth gives the operator's goals and where the business stands.
 func (s *Store) Growth(ctx context.Context) (usage.Growth, error) {
 	growth := usage.Growth{Goals: usage.DefaultGoals()}
-	var value []byte
-	err := s.db.GetContext(ctx, &value, `SELECT value FROM settings WHERE name = $1`, goalsSetting)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err := readSetting(ctx, s.db, goalsSetting, &growth.Goals); err != nil {
 		return growth, fmt.Errorf("read goals: %w", err)
-	}
-	if err == nil {
-		if err := json.Unmarshal(value, &growth.Goals); err != nil {
-			return growth, fmt.Errorf("read goals: %w", err)
-		}
 	}
 	const count = `SELECT count(DISTINCT t.id), COALESCE(sum(v.price_micros), 0)::bigint
 		FROM subscriptions s JOIN tenants t ON t.id = s.tenant_id JOIN plan_versions v ON v.id = s.plan_version_id
@@ -37,14 +27,8 @@ func (s *Store) Growth(ctx context.Context) (usage.Growth, error) {
 
 // SetGoals keeps the operator's goals.
 func (s *Store) SetGoals(ctx context.Context, goals usage.Goals) error {
-	value, err := json.Marshal(goals)
-	if err != nil {
-		return fmt.Errorf("keep goals: %w", err)
-	}
 	return s.inTx(ctx, func(tx *tx) error {
-		const upsert = `INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at`
-		if _, err := tx.ExecContext(ctx, upsert, goalsSetting, value, tx.now); err != nil {
+		if err := tx.keepSetting(ctx, goalsSetting, goals); err != nil {
 			return fmt.Errorf("keep goals: %w", err)
 		}
 		return tx.audit(ctx, "goals.change", "settings:"+goalsSetting, 0, goals)

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,15 +16,7 @@ const retentionSetting = "retention"
 
 // Retention tells how long single calls are kept; until it is set, for ever.
 func (s *Store) Retention(ctx context.Context) (r usage.Retention, err error) {
-	var value []byte
-	err = s.db.GetContext(ctx, &value, `SELECT value FROM settings WHERE name = $1`, retentionSetting)
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(value, &r)
-	}
-	if err != nil {
+	if err := readSetting(ctx, s.db, retentionSetting, &r); err != nil {
 		return r, fmt.Errorf("read the retention: %w", err)
 	}
 	return r, nil
@@ -37,14 +27,8 @@ func (s *Store) SetRetention(ctx context.Context, r usage.Retention) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	value, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	err = s.inTx(ctx, func(tx *tx) error {
-		const upsert = `INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at`
-		if _, err := tx.ExecContext(ctx, upsert, retentionSetting, value, tx.now); err != nil {
+	err := s.inTx(ctx, func(tx *tx) error {
+		if err := tx.keepSetting(ctx, retentionSetting, r); err != nil {
 			return err
 		}
 		return tx.audit(ctx, "retention.change", "settings:"+retentionSetting, 0, r)

@@ -9,9 +9,36 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/tenancy"
 )
+
+// readSetting reads what is kept under a name as JSON; where nothing is, into stays as it was.
+func readSetting(ctx context.Context, q sqlx.QueryerContext, name string, into any) error {
+	var value []byte
+	err := sqlx.GetContext(ctx, q, &value, `SELECT value FROM settings WHERE name = $1`, name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(value, into)
+}
+
+// keepSetting keeps a value under a name as JSON.
+func (t *tx) keepSetting(ctx context.Context, name string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	const upsert = `INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at`
+	_, err = t.ExecContext(ctx, upsert, name, text, t.now)
+	return err
+}
 
 // cacheSetting is where the cache's settings lie.
 const cacheSetting = "cache"
@@ -40,15 +67,7 @@ func (s *Store) Installation(ctx context.Context) (string, error) {
 // CacheSettings gives the cache's settings. Until they are set, likeness is not looked for.
 func (s *Store) CacheSettings(ctx context.Context) (tenancy.CacheSettings, error) {
 	settings := tenancy.CacheSettings{Threshold: 0.95}
-	var value []byte
-	err := s.db.GetContext(ctx, &value, `SELECT value FROM settings WHERE name = $1`, cacheSetting)
-	if errors.Is(err, sql.ErrNoRows) {
-		return settings, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(value, &settings)
-	}
-	if err != nil {
+	if err := readSetting(ctx, s.db, cacheSetting, &settings); err != nil {
 		return settings, fmt.Errorf("read the cache's settings: %w", err)
 	}
 	return settings, nil
@@ -69,13 +88,7 @@ func (s *Store) SetCacheSettings(ctx context.Context, settings tenancy.CacheSett
 		if err := f.Err(); err != nil {
 			return err
 		}
-		value, err := json.Marshal(settings)
-		if err != nil {
-			return err
-		}
-		const upsert = `INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at`
-		if _, err := tx.ExecContext(ctx, upsert, cacheSetting, value, tx.now); err != nil {
+		if err := tx.keepSetting(ctx, cacheSetting, settings); err != nil {
 			return err
 		}
 		return tx.audit(ctx, "cache.change", "settings:"+cacheSetting, 0, settings)

@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -43,13 +40,7 @@ func (s *Store) IssueSetupToken(ctx context.Context) (string, error) {
 			return t.closeSetup(ctx)
 		}
 		hashes = append(hashes, setupHash(token))
-		value, err := json.Marshal(hashes[max(0, len(hashes)-setupLinks):])
-		if err != nil {
-			return fmt.Errorf("write setup links: %w", err)
-		}
-		const keep = `INSERT INTO settings (name, value, updated_at) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at`
-		if _, err := t.ExecContext(ctx, keep, setupSetting, value, t.now); err != nil {
+		if err := t.keepSetting(ctx, setupSetting, hashes[max(0, len(hashes)-setupLinks):]); err != nil {
 			return fmt.Errorf("keep setup link: %w", err)
 		}
 		return nil
@@ -106,15 +97,7 @@ func (t *tx) lockSetup(ctx context.Context) (hashes []string, err error) {
 	if _, err := t.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, setupSetting); err != nil {
 		return nil, fmt.Errorf("lock setup: %w", err)
 	}
-	var value []byte
-	err = t.GetContext(ctx, &value, `SELECT value FROM settings WHERE name = $1`, setupSetting)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read setup links: %w", err)
-	}
-	if err := json.Unmarshal(value, &hashes); err != nil {
+	if err := readSetting(ctx, t, setupSetting, &hashes); err != nil {
 		return nil, fmt.Errorf("read setup links: %w", err)
 	}
 	return hashes, nil
