@@ -123,7 +123,7 @@ func TestAReplayCountsWhoWouldHaveBeenToldOfBeforeTheRuleIsSaved(t *testing.T) {
 	r.got.Direction = "" // the form does not ask for it
 	mark := replayMark(r.got)
 	b.postPart("/alerts/rules/words", with(ruleForm(), "replayed", mark, "addresses", "")).lacks("rule-replay")
-	b.postPart("/alerts/rules/words", with(ruleForm(), "replayed", mark, "thresholds", "60,00")).has(`id="rule-replay" hx-swap-oob="true"`).lacks("301")
+	b.postPart("/alerts/rules/words", with(ruleForm(), "replayed", mark, "thresholds", "60,00")).has(`id="rule-replay" hx-swap-oob="true"`).lacks("301 avisos")
 	if s.rules(t) != before {
 		t.Fatal("looking made a rule")
 	}

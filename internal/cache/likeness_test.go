@@ -285,7 +285,7 @@ func TestPromptsAreNotKept(t *testing.T) {
 	q := mustAsk(t, c, 1, chat, question(secret), Smart)
 	store(t, ctx, c, &q, &Entry{Body: []byte("x")}, time.Hour)
 	for k, e := range c.vectors.buckets {
-		if dump := fmt.Sprintf("%s %+v %+v", k, e.Value.(*bucket), *e.Value.(*bucket).points[0]); strings.Contains(dump, "4111") || strings.Contains(strings.ToLower(dump), "fulano") {
+		if dump := fmt.Sprintf("%s %+v %+v", k, e.Value.(*bucket), *e.Value.(*bucket).points[0]); strings.Contains(strings.ReplaceAll(dump, " ", ""), "41111111") || strings.Contains(strings.ToLower(dump), "fulano") {
 			t.Errorf("the index knows the prompt: %s", dump)
 		}
 	}

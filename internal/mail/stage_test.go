@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds what a test waits for; it matters only when something hangs.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // kept are settings in memory.
 type kept struct{ mail alert.Mail }
