@@ -116,16 +116,19 @@ func (b *AddressBook) add(u tenancy.KeyUse) {
 }
 
 // Run writes what was noted until ctx ends, and then the rest.
-func (b *AddressBook) Run(ctx context.Context) error {
-	tick := time.NewTicker(usesEvery)
+func (b *AddressBook) Run(ctx context.Context) error { return writeEvery(ctx, usesEvery, b.write) }
+
+// writeEvery writes a book again and again until ctx ends, and then what is left.
+func writeEvery(ctx context.Context, pause time.Duration, write func(context.Context)) error {
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			b.write(context.WithoutCancel(ctx))
+			write(context.WithoutCancel(ctx))
 			return nil
 		case <-tick.C:
-			b.write(ctx)
+			write(ctx)
 		}
 	}
 }

@@ -54,17 +54,7 @@ func (b *ThrottleBook) add(m throttledMinute, n int64) {
 
 // Run writes what was counted until ctx ends, and then the rest.
 func (b *ThrottleBook) Run(ctx context.Context) error {
-	tick := time.NewTicker(throttlesEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			b.write(context.WithoutCancel(ctx))
-			return nil
-		case <-tick.C:
-			b.write(ctx)
-		}
-	}
+	return writeEvery(ctx, throttlesEvery, b.write)
 }
 
 // write writes what was counted, and takes it back when the database fails.
