@@ -39,7 +39,7 @@ func (s *Sender) keep(l *letter) (string, error) {
 		return "", fmt.Errorf("keep message %s: %w", l.id, err)
 	}
 	s.prune(time.Now()) // as files are dated
-	return "outbox/" + name, nil
+	return alert.KeptPrefix + name, nil
 }
 
 func (s *Sender) writeFile(name string, raw []byte) error {
