@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -176,21 +177,21 @@ func TestAProviderThatReportsNonsenseStopsNobody(t *testing.T) {
 }
 
 func TestWaitReturnsWhenEveryCallHasEnded(t *testing.T) {
-	s := newSite(t, roomy(), openaitest.Options{Latency: 300 * time.Millisecond})
-	done := make(chan answer)
+	under := make(chan struct{})
+	s := newSite(t, roomy(), openaitest.Options{Script: func(*openaitest.Request) (b openaitest.Behaviour) { <-under; return b }})
+	end := sync.OnceFunc(func() { close(under) })
+	t.Cleanup(end)
+	done := make(chan answer, 1)
 	go func() { done <- s.post(chatBody(`"stream":true,`)) }()
-	for deadline := time.Now().Add(10 * time.Second); s.provider.Stats().Requests == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the call never came")
-		}
-	}
+	eventually(t, "the call comes", func() bool { return s.provider.Stats().Requests > 0 })
 	short, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	if err := s.gate.Wait(short); err == nil {
 		t.Error("it did not wait for the call in flight")
 	}
+	end()
 	<-done
-	long, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	long, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.gate.Wait(long); err != nil {
 		t.Error(err)
@@ -218,11 +219,7 @@ func TestCallsThatAreCutAreRecordedAsTheyStand(t *testing.T) {
 		s.must(err)
 		delivered = gjson.Get(strings.TrimPrefix(line, "data: "), "choices.0.delta.content").Str != ""
 	}
-	for deadline := time.Now().Add(10 * time.Second); s.provider.Stats().Requests < 2; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the whole call never came")
-		}
-	}
+	eventually(t, "the whole call comes", func() bool { return s.provider.Stats().Requests == 2 })
 	s.gate.Models.Abort()
 	rest, err := io.ReadAll(stream)
 	s.must(err)
@@ -231,7 +228,7 @@ func TestCallsThatAreCutAreRecordedAsTheyStand(t *testing.T) {
 			t.Errorf("%q", body[max(0, len(body)-300):])
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s.must(s.gate.Wait(ctx))
 	for _, r := range s.records(2) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -163,15 +163,15 @@ func TestRatesRefuseWithTheTimeToWait(t *testing.T) {
 func TestParallelCallsAboveThePlanAreRefused(t *testing.T) {
 	terms := roomy()
 	terms.ParallelCalls = 1
-	s := newSite(t, terms, openaitest.Options{Latency: time.Second})
-	first := make(chan answer)
+	under := make(chan struct{})
+	s := newSite(t, terms, openaitest.Options{Script: func(*openaitest.Request) (b openaitest.Behaviour) { <-under; return b }})
+	end := sync.OnceFunc(func() { close(under) })
+	t.Cleanup(end)
+	first := make(chan answer, 1)
 	go func() { first <- s.post(chatBody("")) }()
-	for deadline := time.Now().Add(10 * time.Second); s.provider.Stats().Requests == 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the first call never came")
-		}
-	}
+	eventually(t, "the first call comes", func() bool { return s.provider.Stats().Requests > 0 })
 	seen(t, s.post(chatBody("")), 429, "requests", "rate_limit_exceeded", "")
+	end()
 	if a := <-first; a.status != 200 {
 		t.Errorf("%d %s", a.status, a.body)
 	}

@@ -30,7 +30,7 @@ func (s *site) reached() int { return int(s.provider.Stats().Requests) }
 // soon polls until a condition holds.
 func soon(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it never came to pass: " + what)
 		}

@@ -203,9 +203,10 @@ func (s *site) listen(api *v1.API) {
 	served := make(chan error, 1)
 	go func() { served <- app.Listener(v1.Linger(l)) }()
 	s.t.Cleanup(func() {
-		if err := app.ShutdownWithTimeout(10 * time.Second); err != nil {
+		if err := app.ShutdownWithTimeout(time.Minute); err != nil {
 			s.t.Error(err)
 		}
+		_ = l.Close() // a server that has not begun to serve knows of none
 		<-served
 		api.Close()
 	})
@@ -270,7 +271,7 @@ type record struct {
 // records waits until n calls are committed, and gives them in order.
 func (s *site) records(n int) []record {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		rows, err := s.store.DB().Query(`SELECT status, http_status, estimated, streamed, input_tokens, cached_tokens, output_tokens, request_id,
 			endpoint, model, reasoning_tokens FROM usage_events ORDER BY id`)
 		s.must(err)
@@ -293,7 +294,7 @@ func (s *site) records(n int) []record {
 // unheld fails unless every hold has been settled: the whole quota but what was used can be held by one call.
 func (s *site) unheld() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s.must(s.ledger.Flush(ctx))
 	u, err := s.store.CurrentUsage(ctx, s.tenant.ID)

@@ -29,7 +29,7 @@ func runs(t *testing.T, run func(context.Context) error) {
 func (s *site) settled(query string, want ...string) {
 	s.t.Helper()
 	var got []string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		rows, err := s.store.DB().Query(query)
 		s.must(err)
 		got = nil

@@ -21,7 +21,7 @@ func join(t *testing.T, c *Cache, body string) (*Flight, bool) {
 // eventually polls until a state is reached.
 func eventually(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !reached(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !reached(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("in vain: " + what)
 		}
@@ -29,7 +29,7 @@ func eventually(t *testing.T, what string, reached func() bool) {
 }
 
 func bounded(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
