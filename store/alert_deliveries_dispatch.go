@@ -229,34 +229,3 @@ func (t *tx) enqueue(ctx context.Context, work []alert.Work, enqueue jobs.Enqueu
 	}
 	return nil
 }
-
-// QueueDeliveries makes jobs for messages that wait without one: those that are sent again, and, when lost is asked for, those whose
-// job is gone, for whatever reason. It returns how many.
-func (s *Store) QueueDeliveries(ctx context.Context, lost bool, enqueue jobs.Enqueue) (n int, err error) {
-	err = s.inTx(ctx, func(t *tx) error {
-		var rows []struct {
-			ID      int64         `db:"id"`
-			Channel alert.Channel `db:"channel"`
-			DueAt   time.Time     `db:"due_at"`
-		}
-		without := `d.job_id IS NULL`
-		if lost {
-			without = `NOT EXISTS (SELECT FROM river_job j WHERE j.id = d.job_id AND j.state NOT IN ('cancelled', 'completed', 'discarded'))`
-		}
-		waiting := `SELECT d.id, d.channel, d.due_at FROM deliveries d WHERE d.state = 'pending' AND ` + without + `
-			ORDER BY d.id LIMIT 500 FOR UPDATE SKIP LOCKED`
-		if err := t.SelectContext(ctx, &rows, waiting); err != nil {
-			return err
-		}
-		work := make([]alert.Work, len(rows))
-		for i, r := range rows {
-			work[i] = alert.Work{DeliveryID: r.ID, Channel: r.Channel, DueAt: later(r.DueAt, t.now)}
-		}
-		n = len(work)
-		return t.enqueue(ctx, work, enqueue)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("queue messages: %w", err)
-	}
-	return n, nil
-}

@@ -146,18 +146,6 @@ func TestNothingIsPlannedWhenItsJobsCannotBeMade(t *testing.T) {
 	}
 }
 
-func TestAMessageWhoseJobIsGoneGetsAnother(t *testing.T) {
-	s := newStage(t)
-	s.raise(s.rule(alert.Operator, alert.ErrorRate), 500)
-	s.dispatched()
-	s.exec(`DELETE FROM river_job`)
-	s.run("a")
-	s.eventually(1, inState, "delivered")
-	if n := s.post.all(); n != 1 {
-		t.Errorf("%d messages", n)
-	}
-}
-
 func TestADatabaseThatIsAwayAfterSendingMakesNoSecondMessage(t *testing.T) {
 	s := newStage(t)
 	var away atomic.Bool
@@ -170,6 +158,26 @@ func TestADatabaseThatIsAwayAfterSendingMakesNoSecondMessage(t *testing.T) {
 	s.run("a", 10*time.Millisecond)
 	s.raise(s.rule(alert.Operator, alert.ErrorRate), 500)
 	s.eventually(1, inState, "delivered")
+	if n := s.post.all(); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+func TestWhatWasDeliveredIsWrittenDownWhenTheDatabaseIsBack(t *testing.T) {
+	s := newStage(t)
+	var away atomic.Bool
+	s.post.answer = func(int, alert.Delivery) (string, error) {
+		away.Store(true)
+		return "250 ok", nil
+	}
+	s.wrap = func(inner jobs.Store) jobs.Store { return forgetful{inner, &away} }
+	s.tune = func(r *jobs.Runner) { r.RecordFor(time.Millisecond) }
+	_, stop := s.run("a", time.Hour)
+	s.raise(s.rule(alert.Operator, alert.ErrorRate), 500)
+	s.eventually(1, `SELECT count(*) FROM river_job WHERE state IN ('retryable', 'scheduled') AND attempt = 1`) // its job is not tried for an hour
+	away.Store(false)
+	s.eventually(1, inState, "delivered")
+	stop()
 	if n := s.post.all(); n != 1 {
 		t.Errorf("%d messages", n)
 	}

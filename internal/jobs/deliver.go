@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -20,6 +21,9 @@ type deliverer struct {
 // busyPause bounds for how long a message that another sends is let alone.
 const busyPause = 5 * time.Second
 
+// escalatePause is how long it waits to tell others when that failed.
+const escalatePause = time.Minute
+
 // errNotDelivered is all that River and the log are told: most servers repeat the address of a person in their answers, which
 // are kept with the attempts.
 var errNotDelivered = errors.New("not delivered; the answer is with the attempt")
@@ -33,7 +37,8 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 	begun, state, wait, err := r.Store.BeginDelivery(ctx, id, r.Replica, leaseTime)
 	switch {
 	case err != nil:
-		return err
+		r.Log.Warn("a message could not be read; trying again", "delivery", id, "error", err)
+		return river.JobSnooze(busyPause) // that nothing was sent is no attempt
 	case state != alert.Pending:
 		return nil
 	case wait > 0:
@@ -155,7 +160,7 @@ func onlyMetric(events []alert.Event) alert.Metric {
 // record writes an attempt down, also while this process ends and while the database is away for a moment: a message that was
 // delivered and is not known to be would be sent again.
 func (r *Runner) record(ctx context.Context, id int64, a alert.Attempt, state alert.DeliveryState) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.note)
 	defer cancel()
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := r.Store.RecordAttempt(ctx, id, a, state)
@@ -171,6 +176,23 @@ func (r *Runner) record(ctx context.Context, id int64, a alert.Attempt, state al
 		case <-time.After(pause):
 		}
 	}
+}
+
+// recordLate writes down what was delivered while the database was away, as soon as it is back: before another replica sends it again.
+func (r *Runner) recordLate(ctx context.Context) error {
+	r.mu.Lock()
+	late := maps.Clone(r.unrecorded)
+	r.mu.Unlock()
+	var failed []error
+	for id := range late {
+		if a, still := r.takeUnrecorded(id); still {
+			if err := r.Store.RecordAttempt(ctx, id, a, alert.Delivered); err != nil {
+				r.keepUnrecorded(id, a)
+				failed = append(failed, err)
+			}
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func (r *Runner) keepUnrecorded(id int64, a alert.Attempt) {
@@ -197,7 +219,8 @@ type escalator struct {
 func (w *escalator) Work(ctx context.Context, job *river.Job[EscalateArgs]) error {
 	again, err := w.r.Store.EscalateAlerts(ctx, job.Args.Group, job.Args.RuleID, w.r.planEscalation, w.r.enqueue)
 	if err != nil {
-		return err
+		w.r.Log.Error("others could not be told; trying again", "group", job.Args.Group, "error", err)
+		return river.JobSnooze(escalatePause) // for as long as it takes
 	}
 	if !again.IsZero() {
 		return river.JobSnooze(max(0, again.Sub(w.r.Now())))

@@ -14,7 +14,7 @@ import (
 // NewQuick is New with other waits between attempts, and without the pauses that River makes so that many servers do not start at
 // one instant.
 func NewQuick(o Options, waits ...time.Duration) (*Runner, error) {
-	return newRunner(o, waits, func(c *river.Config) {
+	r, err := newRunner(o, waits, func(c *river.Config) {
 		c.TestOnly, c.SoftStopTimeout = true, 100*time.Millisecond
 		c.FetchCooldown, c.FetchPollInterval = 10*time.Millisecond, 10*time.Millisecond
 		for name, q := range c.Queues {
@@ -22,6 +22,10 @@ func NewQuick(o Options, waits ...time.Duration) (*Runner, error) {
 			c.Queues[name] = q
 		}
 	})
+	if err == nil {
+		r.mend = 50 * time.Millisecond
+	}
+	return r, err
 }
 
 // Retries are the waits of New.
@@ -34,6 +38,12 @@ func RetryPolicy(now func() time.Time) river.ClientRetryPolicy { return retryPol
 func (r *Runner) Enqueue(ctx context.Context, tx *sql.Tx, work []alert.Work) ([]int64, error) {
 	return r.enqueue(ctx, tx, work)
 }
+
+// RecordFor is how long it tries to write down how an attempt went; to be called before Run.
+func (r *Runner) RecordFor(d time.Duration) { r.note = d }
+
+// Round is one look at what there is to do.
+func (r *Runner) Round(ctx context.Context, lost bool) error { return r.round(ctx, lost) }
 
 // Quiet is how River's log is passed on.
 func Quiet(log *slog.Logger) *slog.Logger { return quiet(log) }

@@ -19,9 +19,12 @@ type Enqueue func(ctx context.Context, tx *sql.Tx, work []alert.Work) ([]int64, 
 type Store interface {
 	// DispatchAlerts plans some of the groups that wait, and makes their jobs, in one transaction. It returns how many groups.
 	DispatchAlerts(ctx context.Context, plan func(alert.Situation) alert.Planned, enqueue Enqueue) (int, error)
-	// QueueDeliveries makes jobs for messages that wait without one: those that are sent again, and, when lost is asked for,
-	// those whose job is gone.
+	// QueueDeliveries makes jobs for some of the messages that wait without one: those that are sent again, and, when lost is
+	// asked for, those whose job is gone. It returns how many.
 	QueueDeliveries(ctx context.Context, lost bool, enqueue Enqueue) (int, error)
+	// MendQueue puts right what keeps jobs that are there from being done, and makes those again that look whether others must be
+	// told and are gone. It returns how many of each it found.
+	MendQueue(ctx context.Context, enqueue Enqueue) (late, gone int, err error)
 	// EscalateAlerts tells others of a group that nobody has acknowledged. Should it be looked at later, it says when.
 	EscalateAlerts(ctx context.Context, group uuid.UUID, ruleID int64, plan func(alert.Situation, int64) (alert.Planned, time.Time), enqueue Enqueue) (again time.Time, err error)
 	// BeginDelivery claims a message for lease. state is that of the message afterwards: nothing is to be sent unless it is

@@ -22,7 +22,7 @@ import (
 const (
 	pollEvery     = 100 * time.Millisecond
 	dispatchEvery = time.Second           // what was raised, should nobody say so
-	missingEvery  = time.Minute           // between looks for messages whose job is gone
+	mendEvery     = time.Minute           // between looks for jobs that are gone, or that nobody does
 	sendTime      = 45 * time.Second      // of one attempt
 	leaseTime     = sendTime + recordTime // for which nobody else sends the message
 	recordTime    = 20 * time.Second      // to write down how an attempt went, should the database be away
@@ -59,6 +59,8 @@ type Runner struct {
 	client *river.Client[*sql.Tx]
 	retry  retryPolicy
 	wake   chan struct{}
+	mend   time.Duration // between looks for jobs that are gone
+	note   time.Duration // to write down how an attempt went
 
 	mu         sync.Mutex
 	unrecorded map[int64]alert.Attempt // what was delivered and could not be written down
@@ -68,7 +70,7 @@ type Runner struct {
 func New(o Options) (*Runner, error) { return newRunner(o, retries(), func(*river.Config) {}) }
 
 func newRunner(o Options, waits []time.Duration, tune func(*river.Config)) (*Runner, error) {
-	r := &Runner{Options: o, retry: retryPolicy{waits, time.Now}, wake: make(chan struct{}, 1), unrecorded: map[int64]alert.Attempt{}}
+	r := &Runner{Options: o, retry: retryPolicy{waits, time.Now}, wake: make(chan struct{}, 1), mend: mendEvery, note: recordTime, unrecorded: map[int64]alert.Attempt{}}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &deliverer{r: r})
 	river.AddWorker(workers, &escalator{r: r})
@@ -116,6 +118,11 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	r.dispatch(ctx)
 	<-r.client.Stopped()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dispatchEvery)
+	defer cancel()
+	if err := r.recordLate(ctx); err != nil {
+		r.Log.Error("messages that were delivered could not be written down, and may be sent again", "error", err)
+	}
 	return nil
 }
 
@@ -135,10 +142,10 @@ func (r *Runner) begin(ctx context.Context) error {
 func (r *Runner) dispatch(ctx context.Context) {
 	tick := time.NewTicker(dispatchEvery)
 	defer tick.Stop()
-	var looked time.Time // for messages whose job is gone
+	var looked time.Time // for jobs that are gone
 	failing := false
 	for {
-		lost := time.Since(looked) >= missingEvery
+		lost := time.Since(looked) >= r.mend
 		err := r.round(ctx, lost)
 		if lost && err == nil {
 			looked = time.Now()
@@ -156,17 +163,30 @@ func (r *Runner) dispatch(ctx context.Context) {
 	}
 }
 
-// round plans all groups that wait, and makes jobs for messages that have none.
+// round plans all groups that wait, and makes jobs for messages that have none. A part that fails keeps no other from being done.
 func (r *Runner) round(ctx context.Context, lost bool) error {
-	var failed error // what can't be planned keeps no message from being brought
-	for failed == nil {
-		n, err := r.Store.DispatchAlerts(ctx, r.plan, r.enqueue)
-		if failed = err; n == 0 {
-			break
+	failed := []error{
+		r.recordLate(ctx),
+		untilNone(func() (int, error) { return r.Store.DispatchAlerts(ctx, r.plan, r.enqueue) }),
+		untilNone(func() (int, error) { return r.Store.QueueDeliveries(ctx, lost, r.enqueue) }),
+	}
+	if lost {
+		late, gone, err := r.Store.MendQueue(ctx, r.enqueue)
+		if late+gone > 0 {
+			r.Log.Warn("jobs that nobody did are done now", "late", late, "gone", gone)
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// untilNone does some of the work at a time until there is none left, or it fails.
+func untilNone(some func() (int, error)) error {
+	for {
+		if n, err := some(); n == 0 || err != nil {
+			return err
 		}
 	}
-	_, err := r.Store.QueueDeliveries(ctx, lost, r.enqueue)
-	return errors.Join(failed, err)
 }
 
 func (r *Runner) plan(s alert.Situation) alert.Planned {

@@ -35,6 +35,7 @@ type stage struct {
 	post   *post
 	wrap   func(jobs.Store) jobs.Store // nil: as it is
 
+	tune     func(*jobs.Runner) // nil: as it is
 	renderer jobs.Renderer
 	log      *slog.Logger
 }
@@ -107,6 +108,9 @@ func (s *stage) run(replica string, waits ...time.Duration) (r *jobs.Runner, sto
 	}, waits...)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.tune != nil {
+		s.tune(r)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
