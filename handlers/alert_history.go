@@ -301,7 +301,7 @@ func (f historyFilters) into(m *alerts.HistoryModel, counts alert.HistoryCounts)
 	m.Metrics = []ui.Option{{Label: say.T("alert_events.metric.all")}}
 	for _, kind := range alert.Kinds() {
 		if !m.Portal && f.q.Audience != alert.Customer || slices.Contains(kind.Audiences, alert.Customer) {
-			m.Metrics = append(m.Metrics, ui.Option{Value: string(kind.Metric), Label: say.T("alert_events.metric." + string(kind.Metric))})
+			m.Metrics = append(m.Metrics, ui.Option{Value: string(kind.Metric), Label: say.T("alerts.metric." + string(kind.Metric))})
 		}
 	}
 	for name := range now {

@@ -215,7 +215,7 @@ func alsoRaised(say i18n.Printer, one alert.Case, path string) []ui.Link {
 			lines[i].Label += ", " + limit
 			continue
 		}
-		line := ui.Link{Label: say.T("alert_events.metric."+string(e.Metric)) + ": " + limit}
+		line := ui.Link{Label: say.T("alerts.metric."+string(e.Metric)) + ": " + limit}
 		if e.Lead {
 			line.Href = path + "/" + strconv.FormatInt(e.ID, 10)
 		}

@@ -87,14 +87,11 @@ func roundShort(f float64, unit int) float64 {
 	return math.Round(f*10) / 10
 }
 
-// Percent writes a ratio with at most one decimal: 0.873 is 87,3%. What is not yet whole never reads as 100%, and
-// what is above zero never as 0%.
+// Percent writes a ratio with at most one decimal, cut and never rounded up: 0.873 is 87,3%, and what is not yet whole or has not come
+// to a limit never reads as if it had. What is above zero never reads as 0%.
 func (p Printer) Percent(ratio float64) string {
-	percent := math.Round(ratio*1000) / 10
-	switch {
-	case ratio < 1 && percent >= 100:
-		percent = 99.9
-	case ratio > 0 && percent == 0:
+	percent := math.Floor(ratio*1000+1e-6) / 10 // 0.29 * 1000 is a little less than 290
+	if ratio > 0 && percent == 0 {
 		return "< " + p.short(0.1, 1) + "%"
 	}
 	return p.short(percent, 1) + "%"

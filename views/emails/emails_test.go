@@ -91,7 +91,7 @@ func (t Text) lacks(tt *testing.T, phrases ...string) {
 
 func TestAQuotaAlertTellsTheCustomerWhatIsUsedWhatRemainsAndWhatComesNext(t *testing.T) {
 	text := render(t, message(i18n.PtBR, true, quotaAlert(2_403_750, 8000)))
-	if want := "Você usou 80% dos tokens de entrada do plano Pro"; text.Subject != want {
+	if want := "Você usou 80,1% dos tokens de entrada do plano Pro"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
 	text.wants(t, "Olá, Ana.", "2.403.750 de 3.000.000 (80,1%)", "596.250 tokens", "612.490 de 1.500.000 (40,8%)", "O período termina em 30/11/2026.",
@@ -111,7 +111,7 @@ func TestAQuotaAlertTellsTheCustomerWhatIsUsedWhatRemainsAndWhatComesNext(t *tes
 
 func TestAQuotaAlertTellsTheTeamWhichCustomer(t *testing.T) {
 	text := render(t, message(i18n.En, false, quotaAlert(2_403_750, 8000)))
-	if want := "Padaria Sol: 80% of the input quota used"; text.Subject != want {
+	if want := "Padaria Sol: 80.1% of the input quota used"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
 	text.wants(t, "2,403,750 of 3,000,000 (80.1%)", "At 100%, new calls are refused until the quota renews, on 1 Dec 2026.", "Offer a bigger plan")
@@ -140,9 +140,9 @@ func TestWhatHappensNextFollowsThePlan(t *testing.T) {
 	}{
 		{"refused now", quotaAlert(3_000_000, 10_000), "Seus tokens de entrada acabaram: as chamadas estão sendo recusadas",
 			[]string{"Novas chamadas estão sendo recusadas agora, até a renovação em 01/12/2026.", "100%"}, []string{"Ao chegar a 100%", "R$"}},
-		{"charged soon", charging, "Você usou 80% dos tokens de entrada do plano Pro",
+		{"charged soon", charging, "Você usou 80,1% dos tokens de entrada do plano Pro",
 			[]string{"Acima da franquia as chamadas continuam, e cada token a mais custa R$\u00a00,0001.", "Não há teto de gasto extra."}, []string{"recusadas"}},
-		{"capped", capped, "Você usou 80% dos tokens de entrada do plano Pro",
+		{"capped", capped, "Você usou 80,1% dos tokens de entrada do plano Pro",
 			[]string{"Seu teto de gasto extra é de R$\u00a0200,00: ao chegar nele, novas chamadas são recusadas até a renovação, em 01/12/2026."}, []string{"Não há teto"}},
 		{"charged now", over, "Sua franquia de entrada acabou: o que passar dela é cobrado",
 			[]string{"Daqui em diante, cada token a mais custa R$\u00a00,0001.", "1 token", "um plano maior pode sair mais barato"}, []string{"sendo recusadas"}},

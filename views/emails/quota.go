@@ -49,7 +49,7 @@ func (t *teller) quota() story {
 	case q.used == 0 && t.Unit == "percent": // the figures were not kept
 		part = t.Value
 	}
-	words := append(q.words(t.Printer), "share", roughly(t.Printer, part), "plan", t.Plan, "key", t.Key, "used", t.Int(q.used), "limit", t.Int(q.limit), "left", t.Int(q.left()))
+	words := append(q.words(t.Printer), "share", percent(t.Printer, part), "plan", t.Plan, "key", t.Key, "used", t.Int(q.used), "limit", t.Int(q.limit), "left", t.Int(q.left()))
 	over := part >= whole
 	s := story{tone: pressing(part), figure: percent(t.Printer, part), caption: t.t("quota.caption", words...), filled: part, button: t.ofCustomer()}
 	if over && !t.Blocks {
@@ -251,7 +251,7 @@ func (t *teller) spendCap() story {
 	if t.Cap == 0 || t.Charged == 0 { // the figures were not kept
 		part = t.Value
 	}
-	words := []any{"share", roughly(t.Printer, part), "cap", brl(t.Printer, t.Cap), "amount", brl(t.Printer, t.Charged), "left", brl(t.Printer, max(t.Cap-t.Charged, 0)), "key", t.Key}
+	words := []any{"share", percent(t.Printer, part), "cap", brl(t.Printer, t.Cap), "amount", brl(t.Printer, t.Charged), "left", brl(t.Printer, max(t.Cap-t.Charged, 0)), "key", t.Key}
 	s := story{tone: pressing(part), figure: percent(t.Printer, part), caption: t.t("cap.caption"), filled: part, button: t.ofCap()}
 	over := part >= whole
 	switch {

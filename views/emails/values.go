@@ -12,14 +12,8 @@ import (
 // whole is a hundred percent.
 const whole = 10_000
 
-// percent writes hundredths of a percent with at most one decimal, cut and never rounded up: what is not reached does not read as
-// reached.
-func percent(p i18n.Printer, hundredths int64) string {
-	if hundredths > 0 && hundredths < 10 {
-		return p.Percent(1e-9) // reads as less than a tenth
-	}
-	return p.Percent(float64(hundredths/10) / 1000)
-}
+// percent writes hundredths of a percent.
+func percent(p i18n.Printer, hundredths int64) string { return p.Percent(float64(hundredths) / whole) }
 
 // roughly is percent without decimals, for subjects.
 func roughly(p i18n.Printer, hundredths int64) string {
