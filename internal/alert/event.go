@@ -129,6 +129,7 @@ type Delivery struct {
 	Language   i18n.Lang
 	EventIDs   []int64
 	State      DeliveryState
+	Reason     Reason // why it was not sent; "": nothing speaks against it
 	Attempts   int
 	DueAt      time.Time
 	CreatedAt  time.Time
@@ -169,6 +170,8 @@ type Notice struct {
 	Days        []Day   // the tenant's newest days, oldest first, for the chart; may be empty
 	PublicURL   string  // without a slash at the end
 	Unsubscribe string  // link; empty: the recipient is one of the team
+	Ask         *Ask    // of a Confirmation
+	Confirm     string  // its link
 	SentAt      time.Time
 }
 

@@ -65,11 +65,13 @@ type Situation struct {
 	Lines    []Line // that are active
 	Snoozes  []Snooze
 	Optouts  []Optout
+	Answers  []Answered // of addresses from outside; who is not among them has said nothing yet
 }
 
 // Planned is who is told of a group, and when it is looked at again.
 type Planned struct {
 	Deliveries  []Delivery // without ids
+	Unsent      []Delivery // that their readers do not get, with the reason
 	Escalations []Work
 }
 
@@ -88,6 +90,7 @@ type Begun struct {
 	Events   []Event
 	Zone     *time.Location // of the customer; nil: the installation's
 	Days     []Day          // of the customer that all events are about; else none
+	Ask      *Ask           // of a Confirmation
 }
 
 // Decide says who is told of a group, and when. Everybody gets one message, however many rules, metrics and thresholds reach them
@@ -105,11 +108,12 @@ func Decide(s Situation) Planned {
 		until := s.snoozedUntil(e)
 		at := told{event: e, snoozed: until.After(s.Now)}
 		at.due = rule.due(e, latest(s.Now, until), s.zone(e.Audience))
-		for _, r := range s.readersOf(e, rule.To) {
-			one := readers[r.recipient]
+		for _, r := range s.readersOf(e, rule, rule.To) {
+			who := r.recipient + string(r.unsent) // what is not sent is told apart from what is
+			one := readers[who]
 			if one == nil {
 				one = &r
-				readers[r.recipient] = one
+				readers[who] = one
 			}
 			one.reachedBy(r)
 			one.events = append(one.events, at)
@@ -122,6 +126,7 @@ func Decide(s Situation) Planned {
 	slices.SortFunc(p.Deliveries, func(a, b Delivery) int {
 		return cmp.Or(strings.Compare(a.Batch, b.Batch), strings.Compare(a.Recipient, b.Recipient))
 	})
+	p.Deliveries, p.Unsent = split(p.Deliveries)
 	p.Escalations = s.escalations(p.Deliveries)
 	return p
 }
@@ -142,6 +147,7 @@ type reader struct {
 	channelID int64
 	way       int
 	team      bool // reached by a rule of the operator's
+	unsent    Reason
 	events    []told
 }
 
@@ -153,13 +159,16 @@ type told struct {
 
 func (r *reader) reachedBy(other reader) {
 	r.team = r.team || other.team
+	if other.unsent == "" {
+		r.unsent = ""
+	}
 	if other.way > r.way {
 		r.name, r.language, r.way = other.name, other.language, other.way
 	}
 }
 
-// readersOf are those whom a rule tells of an event.
-func (s *Situation) readersOf(e *Event, to Recipients) []reader {
+// readersOf are those of to whom a rule tells of an event, or would if they had agreed.
+func (s *Situation) readersOf(e *Event, rule Rule, to Recipients) []reader {
 	people, team := s.Team, e.Audience == Operator
 	var owner int64 // of channels
 	if !team {
@@ -184,7 +193,10 @@ func (s *Situation) readersOf(e *Event, to Recipients) []reader {
 		mail(s.Customer.Email, s.Customer.Name, s.Customer.Language, byContact)
 	}
 	for _, a := range to.Addresses {
-		mail(a, "", to.Language, byAddress)
+		n := len(all)
+		if mail(a, "", to.Language, byAddress); len(all) > n {
+			all[n].unsent = s.unsentReason(&rule, a)
+		}
 	}
 	for _, l := range s.Lines {
 		if slices.Contains(to.Channels, l.ID) && l.TenantID == owner {
@@ -241,6 +253,9 @@ func (s *Situation) messages(r *reader) []Delivery {
 		d.Batch = "group:" + s.Events[0].Group.String()
 		if due.After(s.Now) {
 			d.Kind, d.Batch = Digest, "held:"+of+":"+due.UTC().Format(time.RFC3339Nano)
+		}
+		if r.unsent != "" {
+			d = unsent(d, r.unsent)
 		}
 		list = append(list, d)
 	}

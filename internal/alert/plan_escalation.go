@@ -69,7 +69,7 @@ func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 	}
 	to := Recipients{Roles: rule.Escalation.Roles, Addresses: rule.Escalation.Addresses, Language: rule.To.Language}
 	slices.Sort(ids)
-	for _, r := range s.readersOf(lead, to) {
+	for _, r := range s.readersOf(lead, rule, to) {
 		d := Delivery{
 			Batch: "escalation:" + lead.Group.String() + ":" + strconv.FormatInt(ruleID, 10), Kind: Escalated, Audience: lead.Audience, Channel: r.channel, ChannelID: r.channelID,
 			Recipient: r.recipient, Name: r.name, Language: r.language, EventIDs: ids, State: Pending, DueAt: s.Now, CreatedAt: s.Now,
@@ -77,9 +77,13 @@ func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 		if lead.Audience == Customer {
 			d.TenantID = s.Customer.ID
 		}
+		if r.unsent != "" {
+			d = unsent(d, r.unsent)
+		}
 		p.Deliveries = append(p.Deliveries, d)
 	}
 	slices.SortFunc(p.Deliveries, func(a, b Delivery) int { return strings.Compare(a.Recipient, b.Recipient) })
+	p.Deliveries, p.Unsent = split(p.Deliveries)
 	return p, again
 }
 

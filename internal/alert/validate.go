@@ -220,7 +220,7 @@ func checkAddresses(f *fault.Form, field string, given []string) []string {
 			f.Reject(field, "error.email", "value", short(strings.Map(visible, address)))
 			return given
 		}
-		if !slices.Contains(list, address) {
+		if !slices.ContainsFunc(list, func(known string) bool { return SameAddress(known) == SameAddress(address) }) {
 			list = append(list, address)
 		}
 	}
