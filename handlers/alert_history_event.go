@@ -240,8 +240,8 @@ func (p *Panel) teamSide(say i18n.Printer, m *alerts.EventModel, one alert.Case,
 			m.Snoozes = append(m.Snoozes, ui.Option{Value: s.value, Label: s.label})
 		}
 	}
-	m.Links = append(m.Links, ui.Link{Label: say.T("alert_events.fact.rule_open"), Href: "/alerts/rules/" + strconv.FormatInt(one.RuleID, 10)})
+	m.Links = append(m.Links, ui.Link{Label: say.T("alert_events.fact.rule_open"), Href: rulePath(one.RuleID)})
 	if id := one.Subject.TenantID; id != 0 {
-		m.Links = append(m.Links, ui.Link{Label: say.T("alert_events.todo.tenant"), Href: tenantRef(id)})
+		m.Links = append(m.Links, ui.Link{Label: say.T("alert_events.todo.tenant"), Href: tenantPath(id)})
 	}
 }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -120,16 +119,16 @@ func teamTodo(say i18n.Printer, e alert.Event, mayEdit bool) *ui.Link {
 			return nil
 		}
 		if mayEdit {
-			return link("plan", tenantRef(e.Subject.TenantID)+"/plan")
+			return link("plan", tenantPath(e.Subject.TenantID)+"/plan")
 		}
-		return link("tenant", tenantRef(e.Subject.TenantID))
+		return link("tenant", tenantPath(e.Subject.TenantID))
 	case alert.KeyUnused, alert.KeyAddress:
 		if e.Subject.KeyID != 0 {
-			return link("key", "/keys/"+strconv.FormatInt(e.Subject.KeyID, 10))
+			return link("key", keyPath(e.Subject.KeyID))
 		}
 	case alert.SuddenChange, alert.ErrorRate, alert.LatencyP95:
 		if e.Subject.TenantID != 0 {
-			return link("usage", tenantRef(e.Subject.TenantID)+"/usage")
+			return link("usage", tenantPath(e.Subject.TenantID)+"/usage")
 		}
 		return link("usage", "/")
 	case alert.BreakerOpen, alert.SpoolLag, alert.QueueAge:

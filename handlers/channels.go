@@ -191,7 +191,7 @@ func (h channelPages) ruleModel(say i18n.Printer, r alert.RuleUse) channels.Rule
 	}
 	m.Href = "/portal/alerts/settings"
 	if !h.portal {
-		m.Href, m.Audience = "/alerts/rules/"+strconv.FormatInt(r.ID, 10), say.T("channels.audience."+string(r.Audience))
+		m.Href, m.Audience = rulePath(r.ID), say.T("channels.audience."+string(r.Audience))
 	}
 	return m
 }

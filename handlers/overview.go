@@ -81,7 +81,7 @@ func (o *overviewSnapshot) model(say i18n.Printer) dashboard.Model {
 	}
 	m.Calls.Tenant, m.Calls.Cost = true, true
 	m.Top = sharesModel(say, say.T("usage.shares.tenant"), o.ranking.top, o.totals.Tokens.Total(),
-		func(s usage.Share) string { return tenantRef(s.ID) })
+		func(s usage.Share) string { return tenantPath(s.ID) })
 	m.Top.Cost = true
 	m.Span = say.T("usage.span.today")
 	if o.view == thirty {

@@ -94,7 +94,7 @@ func (p *Panel) refusalList(c *fiber.Ctx, tenantID int64, read refusalReader, pa
 func refusalRow(say i18n.Printer, r tenancy.Refusal, side string) refusals.Row {
 	kind := refusalKind(r)
 	return refusals.Row{
-		Href: side + requestID(r.ID), At: r.At, Tenant: r.TenantName, TenantHref: tenantRef(r.TenantID) + "/refusals", Key: r.KeyName, Model: r.Model,
+		Href: side + requestID(r.ID), At: r.At, Tenant: r.TenantName, TenantHref: tenantPath(r.TenantID) + "/refusals", Key: r.KeyName, Model: r.Model,
 		Title: say.T("refusals.kind." + kind), Why: refusalWhy(say, r), Tone: refusalTone(kind), HTTPStatus: strconv.Itoa(r.HTTPStatus),
 	}
 }
@@ -112,7 +112,7 @@ func (p *Panel) showRefusal(c *fiber.Ctx) error {
 		return err
 	}
 	m := refusalModel(v.Say, r, p.Now())
-	m.Crumbs = []ui.Link{list, {Label: r.TenantName, Href: tenantRef(r.TenantID) + "/refusals"}}
+	m.Crumbs = []ui.Link{list, {Label: r.TenantName, Href: tenantPath(r.TenantID) + "/refusals"}}
 	m.Facts = append([]ui.Fact{{Label: v.Say.T("refusals.col.tenant"), Text: r.TenantName}}, m.Facts...)
 	m.Steps = teamSteps(v.Say, r, p.Now(), v.User.Role.MayEdit())
 	return p.render(c, refusals.Page(p.frame(c, m.Title, "refusals"), m), nil)

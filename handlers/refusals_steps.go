@@ -123,7 +123,7 @@ func customerSteps(say i18n.Printer, r tenancy.Refusal, now time.Time) []refusal
 // teamSteps is what the team can do; who may change nothing is led to no form.
 func teamSteps(say i18n.Printer, r tenancy.Refusal, now time.Time, mayEdit bool) []refusals.Step {
 	a := &advice{say: say, r: r, now: now}
-	tenant, key := tenantRef(r.TenantID), "/keys/"+strconv.FormatInt(r.KeyID, 10)
+	tenant, key := tenantPath(r.TenantID), keyPath(r.KeyID)
 	form := func(page, form string) string {
 		if mayEdit {
 			return page + form

@@ -39,7 +39,7 @@ func (p *Panel) tenantUsage(c *fiber.Ctx) error {
 		return err
 	}
 	m := snap.model(v.Say)
-	m.Switch = switchModel(v.Say, tenantRef(id)+"/usage", snap.view, queryValues(c))
+	m.Switch = switchModel(v.Say, tenantPath(id)+"/usage", snap.view, queryValues(c))
 	return p.render(c, usageviews.PanelPage(p.frame(c, snap.name, "tenants"), m), usageviews.Panel(v.Say, m))
 }
 
@@ -70,11 +70,11 @@ func shares(ctx context.Context, from usageShares, tenantID int64, span usage.Pe
 func (t *tenantSnapshot) model(say i18n.Printer) usageviews.PanelModel {
 	id := strconv.FormatInt(t.scope.tenantID, 10)
 	m := usageviews.PanelModel{
-		Tenant: t.name, Href: tenantRef(t.scope.tenantID), CallsRef: "/calls?tenant=" + id, Stream: streamURL("/live", t.scope),
-		Figures: t.figureCards(say, true, tenantRef(t.scope.tenantID)+"/refusals"), Chart: t.chartModel(say), Quotas: quotasModel(say, t.allowances, t.at, false),
+		Tenant: t.name, Href: tenantPath(t.scope.tenantID), CallsRef: "/calls?tenant=" + id, Stream: streamURL("/live", t.scope),
+		Figures: t.figureCards(say, true, tenantPath(t.scope.tenantID)+"/refusals"), Chart: t.chartModel(say), Quotas: quotasModel(say, t.allowances, t.at, false),
 		Models: sharesModel(say, say.T("usage.shares.model"), t.models, tokensOf(t.models), nil),
 		Keys:   sharesModel(say, say.T("usage.shares.key"), t.keys, tokensOf(t.keys), keyRef),
-		Calls:  callsModel(say, t.calls, t.at), Refusals: tenantRef(t.scope.tenantID) + "/refusals",
+		Calls:  callsModel(say, t.calls, t.at), Refusals: tenantPath(t.scope.tenantID) + "/refusals",
 		Cache: aimed(say, t.cacheModel(say, savedItem(say, say.T("usage.cache.saved"), t.totals.SavedUSD))),
 	}
 	m.Figures = append(m.Figures, t.meanCard(say))
@@ -107,7 +107,7 @@ func (p *Panel) allCalls(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		m.Crumbs = []ui.Link{{Label: v.Say.T("nav.tenants"), Href: "/tenants"}, {Label: name, Href: tenantRef(tenantID)}}
+		m.Crumbs = []ui.Link{{Label: v.Say.T("nav.tenants"), Href: "/tenants"}, {Label: name, Href: tenantPath(tenantID)}}
 	}
 	var err error
 	if m.Calls, err = p.callPage(c, p.Dashboard, tenantID, v.Say, "/calls"); err != nil {
