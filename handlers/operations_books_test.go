@@ -170,7 +170,7 @@ func TestTheBooksReadInBothLanguages(t *testing.T) {
 	b := s.as(t, tenancy.Owner)
 	a := usage.NewAudit(usage.AuditScope{Settled: true}, s.Now(), "system")
 	figures := []string{"requests", "failures", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd_micros", "charge_brl_micros",
-		"cache_lookups", "cache_hits", "served_input", "served_output", "saved_usd_micros", "buckets", usage.FigureStart}
+		"cache_lookups", "cache_hits", "served_input", "served_output", "saved_usd_micros", "caller_errors", "buckets", usage.FigureStart}
 	tables := []string{"usage_hours", "usage_tenant_hours", "usage_tenant_days", "usage_key_days"}
 	for i, figure := range figures {
 		a.Differ(usage.Difference{Check: usage.AuditChecks()[i%10], Figure: figure, Expected: 1, Found: 2, Hour: s.Now(), Replica: "r", KeyID: 3, Table: tables[i%4]})

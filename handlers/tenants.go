@@ -188,7 +188,7 @@ func (p *Panel) showTenantUsage(c *fiber.Ctx) error {
 		return err
 	}
 	for _, s := range shares {
-		m.Requests, m.Failures = m.Requests+s.Requests, m.Failures+s.Failures
+		m.Requests, m.Failures, m.CallerErrors = m.Requests+s.Requests, m.Failures+s.Failures, m.CallerErrors+s.CallerErrors
 	}
 	return p.render(c, tenants.UsagePage(m), nil)
 }

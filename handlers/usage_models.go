@@ -90,6 +90,9 @@ func (f figures) successCard(say i18n.Printer) usageviews.Figure {
 		card.Value, card.Tone = say.Percent(rate), reached(rate > successGoal)
 		card.Exact = say.T("usage.figure.failures", "n", f.totals.Failures)
 	}
+	if n := f.totals.CallerErrors; n > 0 {
+		card.Note += " · " + say.T("usage.figure.caller_errors", "n", n)
+	}
 	return card
 }
 
@@ -174,6 +177,9 @@ func callState(say i18n.Printer, e usage.Event) (ui.Tone, string) {
 		return ui.Neutral, say.T("usage.status.aborted")
 	case usage.Interrupted:
 		return ui.Warn, say.T("usage.status.interrupted")
+	}
+	if e.CallersFault() {
+		return ui.Warn, say.T("usage.status.failed", "status", strconv.Itoa(e.HTTPStatus))
 	}
 	return ui.Bad, say.T("usage.status.failed", "status", strconv.Itoa(e.HTTPStatus))
 }

@@ -83,17 +83,24 @@ const (
 // minutesTold is how far back minutes are read; windows before that are of whole hours.
 const minutesTold = minutesKept - 5*time.Minute
 
-// callRows is the SQL of rows with requests and failures in a window, and its arguments.
+// judgedCalls and failedCalls sum rows of usage: the calls that tell how well the service does, and those of them that failed.
+// What callers spoil themselves is neither (usage.Totals).
+const (
+	judgedCalls = `sum(requests - caller_errors)`
+	failedCalls = `sum(failures - caller_errors)`
+)
+
+// callRows is the SQL of rows with requests, failures and callers' errors in a window, and its arguments.
 func (s *sight) callRows(ctx context.Context, window int) (string, []any, error) {
 	since := s.since(window)
 	if s.now.Sub(since) <= minutesTold {
-		return `SELECT tenant_id, requests, failures FROM usage_minutes WHERE minute > $1 AND minute <= $2`, []any{since, s.now}, nil
+		return `SELECT tenant_id, requests, failures, caller_errors FROM usage_minutes WHERE minute > $1 AND minute <= $2`, []any{since, s.now}, nil
 	}
 	folded, err := foldedUntil(ctx, s)
 	if err != nil {
 		return "", nil, err
 	}
-	from, args := union(byHours(spanOf(since.Truncate(time.Hour), s.now), folded, tenantHours), "tenant_id, ", []string{"requests", "failures"}, "")
+	from, args := union(byHours(spanOf(since.Truncate(time.Hour), s.now), folded, tenantHours), "tenant_id, ", []string{"requests", "failures", "caller_errors"}, "")
 	return from, args, nil
 }
 
@@ -110,7 +117,7 @@ func readErrors(ctx context.Context, s *sight) ([]alert.Reading, error) {
 				Calls    int64 `db:"calls"`
 				Failures int64 `db:"failures"`
 			}
-			query := `SELECT coalesce(sum(requests), 0)::bigint AS calls, coalesce(sum(failures), 0)::bigint AS failures FROM (` + from + `) u`
+			query := `SELECT coalesce(` + judgedCalls + `, 0)::bigint AS calls, coalesce(` + failedCalls + `, 0)::bigint AS failures FROM (` + from + `) u`
 			if err := s.GetContext(ctx, &row, query, args...); err != nil {
 				return nil, fmt.Errorf("read failed calls: %w", err)
 			}
@@ -126,8 +133,8 @@ func readErrors(ctx context.Context, s *sight) ([]alert.Reading, error) {
 			}
 			n := len(args)
 			query := `SELECT ` + watchedCustomerColumns + `, u.calls, u.failures FROM (
-					SELECT tenant_id, sum(requests)::bigint AS calls, sum(failures)::bigint AS failures FROM (` + from + `) u GROUP BY tenant_id
-					HAVING sum(requests) >= $` + strconv.Itoa(n+1) + ` AND sum(failures) * 10000 >= $` + strconv.Itoa(n+2) + ` * sum(requests)
+					SELECT tenant_id, ` + judgedCalls + `::bigint AS calls, ` + failedCalls + `::bigint AS failures FROM (` + from + `) u GROUP BY tenant_id
+					HAVING ` + judgedCalls + ` >= $` + strconv.Itoa(n+1) + ` AND ` + failedCalls + ` * 10000 >= $` + strconv.Itoa(n+2) + ` * ` + judgedCalls + `
 				) u` + watchedCustomerOf + ` ORDER BY n.id`
 			if err := s.SelectContext(ctx, &rows, query, append(args, fewestCalls, least)...); err != nil {
 				return nil, fmt.Errorf("read failed calls of customers: %w", err)

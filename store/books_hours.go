@@ -18,11 +18,14 @@ const (
 	requestsFigure = 0
 	inputFigure    = 2
 	outputFigure   = 4
-	figureCount    = 13
+	figureCount    = 14
 )
 
 // figures are the sums of one hour, key and model, as in hourColumns.
 type figures [figureCount]int64
+
+// callersSince is from which hour on hours are held to what their callers brought on themselves: before, it was not counted.
+const callersSince = `(SELECT callers_since FROM usage_folded)`
 
 // hourColumns are the figures in usage_hourly, and how single calls add up to each.
 func hourColumns() [figureCount]struct{ name, sum string } {
@@ -40,6 +43,7 @@ func hourColumns() [figureCount]struct{ name, sum string } {
 		{"served_input", "sum(served_input)"},
 		{"served_output", "sum(served_output)"},
 		{"saved_usd_micros", "sum(saved_usd_micros)"},
+		{"caller_errors", "count(*) FILTER (WHERE usage_callers_fault(status, http_status) AND created_at >= " + callersSince + ")"},
 	}
 }
 
@@ -119,7 +123,11 @@ func hoursQuery(onePeriod bool) string {
 			comma = ""
 		}
 		fmt.Fprintf(&sums, "%s(%s)::bigint AS %s", comma, c.sum, c.name)
-		names.WriteString(comma + c.name)
+		if c.name == "caller_errors" {
+			names.WriteString(comma + "CASE WHEN hour >= " + callersSince + " THEN caller_errors ELSE 0 END AS caller_errors")
+		} else {
+			names.WriteString(comma + c.name)
+		}
 		ours.WriteString(comma + "e." + c.name)
 		theirs.WriteString(comma + "h." + c.name)
 		fmt.Fprintf(&shown, ", coalesce(e.%s, 0), coalesce(h.%s, 0)", c.name, c.name)

@@ -46,6 +46,7 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 		UsedOut   int64         `db:"used_out"`
 		Requests  sql.NullInt64 `db:"requests"`
 		Failures  sql.NullInt64 `db:"failures"`
+		Callers   sql.NullInt64 `db:"callers"`
 		Cached    sql.NullInt64 `db:"cached"`
 		Reasoning sql.NullInt64 `db:"reasoning"`
 		Cost      sql.NullInt64 `db:"cost"`
@@ -67,7 +68,7 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 		JOIN plan_versions v ON v.id = p.plan_version_id
 		JOIN plans pl ON pl.id = v.plan_id
 		JOIN tenants tn ON tn.id = p.tenant_id
-		CROSS JOIN (SELECT sum(requests)::bigint AS requests, sum(failures)::bigint AS failures, sum(cached_tokens)::bigint AS cached,
+		CROSS JOIN (SELECT sum(requests)::bigint AS requests, sum(failures)::bigint AS failures, sum(caller_errors)::bigint AS callers, sum(cached_tokens)::bigint AS cached,
 			sum(reasoning_tokens)::bigint AS reasoning, sum(cost_usd_micros)::bigint AS cost, sum(charge_brl_micros)::bigint AS charge,
 			sum(cache_lookups)::bigint AS lookups, sum(cache_hits)::bigint AS hits, sum(served_input)::bigint AS served_in,
 			sum(served_output)::bigint AS served_out, sum(saved_usd_micros)::bigint AS saved
@@ -84,7 +85,7 @@ func (t *tx) periodUsage(ctx context.Context, periodID int64) (u usage.Current, 
 		PlanName: r.PlanName, Hard: r.Overage == string(tenancy.Block), Zone: zone,
 		Period: usage.Period{Start: r.StartsAt.UTC(), End: r.EndsAt.UTC()}, LimitInput: r.LimitIn, LimitOutput: r.LimitOut,
 		Totals: usage.Totals{
-			Requests: r.Requests.Int64, Failures: r.Failures.Int64,
+			Requests: r.Requests.Int64, Failures: r.Failures.Int64 - r.Callers.Int64, CallerErrors: r.Callers.Int64,
 			Tokens:  usage.Tokens{Input: r.UsedIn, Cached: r.Cached.Int64, Output: r.UsedOut, Reasoning: r.Reasoning.Int64},
 			CostUSD: money.Micros(r.Cost.Int64), ChargeBRL: money.Micros(r.Charge.Int64),
 			CacheLookups: r.Lookups.Int64, CacheHits: r.Hits.Int64, ServedInput: r.ServedIn.Int64, ServedOutput: r.ServedOut.Int64,

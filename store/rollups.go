@@ -19,16 +19,20 @@ type hourKey struct {
 
 type minuteKey struct{ minute, tenant int64 }
 
-// sums is one rollup row's additions.
+// sums is one rollup row's additions. failures are all calls that ended in an error, callerErrors those of them that are the
+// callers' own.
 type sums struct {
-	requests, failures, cost, charge, lookups, hits, saved int64
-	tokens, served                                         usage.Tokens
+	requests, failures, callerErrors, cost, charge, lookups, hits, saved int64
+	tokens, served                                                       usage.Tokens
 }
 
 func (s *sums) add(e *usage.Event, charge int64) {
 	s.requests++
 	if e.Status == usage.Failed || e.Status == usage.Interrupted {
 		s.failures++
+	}
+	if e.CallersFault() {
+		s.callerErrors++
 	}
 	s.cost += int64(e.CostUSD)
 	s.charge += charge
@@ -94,14 +98,14 @@ func (t *tx) addHours(ctx context.Context, hours map[hourKey]*sums) error {
 	type row = rollupRow[hourKey]
 	const upsert = `INSERT INTO usage_hourly AS h (hour, tenant_id, key_id, period_id, model, requests, failures,
 			input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros, charge_brl_micros,
-			cache_lookups, cache_hits, served_input, served_output, saved_usd_micros)
+			cache_lookups, cache_hits, served_input, served_output, saved_usd_micros, caller_errors)
 		SELECT timestamptz 'epoch' + hour * interval '1 microsecond', tenant, key, period, model, requests, failures,
-			input, cached, output, reasoning, cost, charge, lookups, hits, served_in, served_out, saved
+			input, cached, output, reasoning, cost, charge, lookups, hits, served_in, served_out, saved, callers
 		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
 			$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-			$16::bigint[], $17::bigint[], $18::bigint[])
+			$16::bigint[], $17::bigint[], $18::bigint[], $19::bigint[])
 		AS n (hour, tenant, key, period, model, requests, failures, input, cached, output, reasoning, cost, charge,
-			lookups, hits, served_in, served_out, saved)
+			lookups, hits, served_in, served_out, saved, callers)
 		ON CONFLICT (hour, tenant_id, key_id, period_id, model) DO UPDATE SET
 			requests = h.requests + excluded.requests, failures = h.failures + excluded.failures,
 			input_tokens = h.input_tokens + excluded.input_tokens, cached_tokens = h.cached_tokens + excluded.cached_tokens,
@@ -110,7 +114,7 @@ func (t *tx) addHours(ctx context.Context, hours map[hourKey]*sums) error {
 			charge_brl_micros = h.charge_brl_micros + excluded.charge_brl_micros,
 			cache_lookups = h.cache_lookups + excluded.cache_lookups, cache_hits = h.cache_hits + excluded.cache_hits,
 			served_input = h.served_input + excluded.served_input, served_output = h.served_output + excluded.served_output,
-			saved_usd_micros = h.saved_usd_micros + excluded.saved_usd_micros`
+			saved_usd_micros = h.saved_usd_micros + excluded.saved_usd_micros, caller_errors = h.caller_errors + excluded.caller_errors`
 	_, err := t.ExecContext(ctx, upsert,
 		ints(rows, func(r *row) int64 { return r.key.hour }), ints(rows, func(r *row) int64 { return r.key.tenant }),
 		ints(rows, func(r *row) int64 { return r.key.key }), ints(rows, func(r *row) int64 { return r.key.period }),
@@ -121,7 +125,7 @@ func (t *tx) addHours(ctx context.Context, hours map[hourKey]*sums) error {
 		ints(rows, func(r *row) int64 { return r.cost }), ints(rows, func(r *row) int64 { return r.charge }),
 		ints(rows, func(r *row) int64 { return r.lookups }), ints(rows, func(r *row) int64 { return r.hits }),
 		ints(rows, func(r *row) int64 { return r.served.Input }), ints(rows, func(r *row) int64 { return r.served.Output }),
-		ints(rows, func(r *row) int64 { return r.saved }))
+		ints(rows, func(r *row) int64 { return r.saved }), ints(rows, func(r *row) int64 { return r.callerErrors }))
 	if err != nil {
 		return fmt.Errorf("add to hours: %w", err)
 	}
@@ -133,17 +137,18 @@ func (t *tx) addMinutes(ctx context.Context, minutes map[minuteKey]*sums) error 
 		return cmp.Or(cmp.Compare(a.minute, b.minute), cmp.Compare(a.tenant, b.tenant))
 	})
 	type row = rollupRow[minuteKey]
-	const upsert = `INSERT INTO usage_minutes AS m (minute, tenant_id, requests, failures, input_tokens, output_tokens)
-		SELECT timestamptz 'epoch' + minute * interval '1 microsecond', tenant, requests, failures, input, output
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-		AS n (minute, tenant, requests, failures, input, output)
+	const upsert = `INSERT INTO usage_minutes AS m (minute, tenant_id, requests, failures, input_tokens, output_tokens, caller_errors)
+		SELECT timestamptz 'epoch' + minute * interval '1 microsecond', tenant, requests, failures, input, output, callers
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+		AS n (minute, tenant, requests, failures, input, output, callers)
 		ON CONFLICT (minute, tenant_id) DO UPDATE SET requests = m.requests + excluded.requests,
 			failures = m.failures + excluded.failures, input_tokens = m.input_tokens + excluded.input_tokens,
-			output_tokens = m.output_tokens + excluded.output_tokens`
+			output_tokens = m.output_tokens + excluded.output_tokens, caller_errors = m.caller_errors + excluded.caller_errors`
 	_, err := t.ExecContext(ctx, upsert,
 		ints(rows, func(r *row) int64 { return r.key.minute }), ints(rows, func(r *row) int64 { return r.key.tenant }),
 		ints(rows, func(r *row) int64 { return r.requests }), ints(rows, func(r *row) int64 { return r.failures }),
-		ints(rows, func(r *row) int64 { return r.tokens.Input }), ints(rows, func(r *row) int64 { return r.tokens.Output }))
+		ints(rows, func(r *row) int64 { return r.tokens.Input }), ints(rows, func(r *row) int64 { return r.tokens.Output }),
+		ints(rows, func(r *row) int64 { return r.callerErrors }))
 	if err != nil {
 		return fmt.Errorf("add to minutes: %w", err)
 	}

@@ -108,7 +108,7 @@ const maxShares = 100
 
 func (r usageReader) minutes(ctx context.Context, span usage.Period) ([]usage.Point, error) {
 	const query = `SELECT minute AS start, sum(requests)::bigint AS requests, sum(failures)::bigint AS failures,
-			sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens
+			sum(caller_errors)::bigint AS caller_errors, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens
 		FROM usage_minutes WHERE minute >= $2 AND minute < $3 AND ($1::bigint = 0 OR tenant_id = $1)
 		GROUP BY minute ORDER BY minute`
 	return r.points(ctx, query, r.tenantID, span.Start, span.End)
@@ -203,7 +203,7 @@ func (r usageReader) shares(ctx context.Context, span usage.Period, column strin
 // summed are the columns of every table that sums usage; where a customer reads, who may not see them, without what
 // calls cost and what the cache saved.
 func summed(cost bool) []string {
-	columns := []string{"requests", "failures", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "charge_brl_micros",
+	columns := []string{"requests", "failures", "caller_errors", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "charge_brl_micros",
 		"cache_lookups", "cache_hits", "served_input", "served_output"}
 	if cost {
 		columns = append(columns, "cost_usd_micros", "saved_usd_micros")
@@ -224,7 +224,8 @@ func sumColumns(cost bool) string {
 
 type totalsRow struct {
 	Requests  int64 `db:"requests"`
-	Failures  int64 `db:"failures"`
+	Failures  int64 `db:"failures"` // the callers' own among them
+	Callers   int64 `db:"caller_errors"`
 	Input     int64 `db:"input_tokens"`
 	Cached    int64 `db:"cached_tokens"`
 	Output    int64 `db:"output_tokens"`
@@ -240,7 +241,7 @@ type totalsRow struct {
 
 func (r totalsRow) totals() usage.Totals {
 	return usage.Totals{
-		Requests: r.Requests, Failures: r.Failures,
+		Requests: r.Requests, Failures: r.Failures - r.Callers, CallerErrors: r.Callers,
 		Tokens:  usage.Tokens{Input: r.Input, Cached: r.Cached, Output: r.Output, Reasoning: r.Reasoning},
 		CostUSD: money.Micros(r.Cost), ChargeBRL: money.Micros(r.Charge),
 		CacheLookups: r.Lookups, CacheHits: r.Hits, ServedInput: r.ServedIn, ServedOutput: r.ServedOut, SavedUSD: money.Micros(r.Saved),

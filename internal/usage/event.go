@@ -2,6 +2,7 @@
 package usage
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,4 +77,19 @@ type Event struct {
 	ProviderID  string // the provider's own request id
 	Provider    string // the provider's slug; empty: none was asked
 	Object      string // the id of a response that the provider has stored; empty: none
+}
+
+// CallersFault tells whether the call failed through what its caller sent, which no service can help: the provider refused it as
+// malformed, too large, or as asking for what does not exist. What 4xx say of the operator's credit, of rates and of time is not
+// the caller's. (A provider's 401 and 403 are the operator's, too: callers are answered 503.) The database has the same as
+// usage_callers_fault.
+func (e *Event) CallersFault() bool {
+	if e.Status != Failed || e.HTTPStatus < 400 || e.HTTPStatus > 499 {
+		return false
+	}
+	switch e.HTTPStatus {
+	case http.StatusPaymentRequired, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return true
 }

@@ -118,7 +118,7 @@ func SumUntil(hours []Point, from, until time.Time) Totals {
 func (t Totals) part(n, d int64) Totals {
 	of := func(v int64) int64 { return int64(float64(v) * float64(n) / float64(d)) }
 	return Totals{
-		Requests: of(t.Requests), Failures: of(t.Failures),
+		Requests: of(t.Requests), Failures: of(t.Failures), CallerErrors: of(t.CallerErrors),
 		Tokens:  Tokens{of(t.Tokens.Input), of(t.Tokens.Cached), of(t.Tokens.Output), of(t.Tokens.Reasoning)},
 		CostUSD: money.Micros(of(int64(t.CostUSD))), ChargeBRL: money.Micros(of(int64(t.ChargeBRL))),
 		CacheLookups: of(t.CacheLookups), CacheHits: of(t.CacheHits), ServedInput: of(t.ServedInput), ServedOutput: of(t.ServedOutput),

@@ -2,11 +2,12 @@ package usage
 
 import "github.com/fila-ia/filaia/internal/money"
 
-// Totals is what a number of calls come to. Failures are part of Requests, CacheHits of CacheLookups. Live minutes know
-// nothing of the cache.
+// Totals is what a number of calls come to. Failures and CallerErrors are parts of Requests, CacheHits of CacheLookups. Live
+// minutes know nothing of the cache.
 type Totals struct {
 	Requests     int64
-	Failures     int64
+	Failures     int64        // calls that ended in an error which their callers could not help, or were interrupted
+	CallerErrors int64        // calls that failed through what their callers sent: neither successes nor failures
 	Tokens       Tokens       // billed
 	CostUSD      money.Micros // what providers charge the operator; zero where a customer reads
 	ChargeBRL    money.Micros // what customers are charged above their plans
@@ -20,8 +21,9 @@ type Totals struct {
 // Add sums two totals.
 func (t Totals) Add(o Totals) Totals {
 	return Totals{
-		Requests: t.Requests + o.Requests,
-		Failures: t.Failures + o.Failures,
+		Requests:     t.Requests + o.Requests,
+		Failures:     t.Failures + o.Failures,
+		CallerErrors: t.CallerErrors + o.CallerErrors,
 		Tokens: Tokens{
 			Input:     t.Tokens.Input + o.Tokens.Input,
 			Cached:    t.Tokens.Cached + o.Tokens.Cached,
@@ -53,12 +55,15 @@ func (t Totals) Served() int64 { return t.ServedInput + t.ServedOutput }
 // Total is input and output together.
 func (t Tokens) Total() int64 { return t.Input + t.Output }
 
-// SuccessRate is the share of calls that did not fail, 0..1; ok is false where there were none.
+// Judged are the calls that tell how well the service does: all but those that their callers spoiled.
+func (t Totals) Judged() int64 { return t.Requests - t.CallerErrors }
+
+// SuccessRate is the share of the judged calls that did not fail, 0..1; ok is false where there were none.
 func (t Totals) SuccessRate() (rate float64, ok bool) {
-	if t.Requests == 0 {
+	if t.Judged() <= 0 {
 		return 0, false
 	}
-	return 1 - float64(t.Failures)/float64(t.Requests), true
+	return 1 - float64(t.Failures)/float64(t.Judged()), true
 }
 
 // Change is how much now differs from before as a ratio: 0.25 is a quarter more. ok is false where before is zero,

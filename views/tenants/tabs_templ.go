@@ -691,10 +691,14 @@ func (m UsageModel) source() string {
 
 func (m UsageModel) period() string {
 	p := m.Frame.Printer
-	if m.Failures == 0 {
-		return p.T("tenants.usage.period", "n", m.Requests)
+	text := p.T("tenants.usage.period", "n", m.Requests)
+	if m.Failures > 0 {
+		text = p.T("tenants.usage.period_failures", "n", m.Requests, "failures", m.Failures)
 	}
-	return p.T("tenants.usage.period_failures", "n", m.Requests, "failures", m.Failures)
+	if m.CallerErrors > 0 {
+		text += " · " + p.T("usage.figure.caller_errors", "n", m.CallerErrors)
+	}
+	return text
 }
 
 // RefusalsPage is the tab of calls that were refused before they reached a provider.
@@ -982,7 +986,7 @@ func dangerLine(title, text string, button ui.ButtonModel) templ.Component {
 		var templ_7745c5c3_Var44 string
 		templ_7745c5c3_Var44, templ_7745c5c3_Err = templ.JoinStringErrs(title)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `tenants/tabs.templ`, Line: 183, Col: 14}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `tenants/tabs.templ`, Line: 187, Col: 14}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var44))
 		if templ_7745c5c3_Err != nil {
@@ -995,7 +999,7 @@ func dangerLine(title, text string, button ui.ButtonModel) templ.Component {
 		var templ_7745c5c3_Var45 string
 		templ_7745c5c3_Var45, templ_7745c5c3_Err = templ.JoinStringErrs(text)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `tenants/tabs.templ`, Line: 184, Col: 25}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `tenants/tabs.templ`, Line: 188, Col: 25}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var45))
 		if templ_7745c5c3_Err != nil {

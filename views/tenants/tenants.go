@@ -164,6 +164,7 @@ type UsageModel struct {
 	ShowModel
 	Days               bool // thirty days rather than today
 	Requests, Failures int64
+	CallerErrors       int64 // calls that the customer spoiled itself, which are no failures
 }
 
 // RefusalsModel is the tab of refused calls.
