@@ -99,6 +99,7 @@ func (t *tx) dispatchGroups(ctx context.Context, ids pq.StringArray, plan func(a
 	for _, situation := range situations {
 		p := plan(situation)
 		all.Deliveries, all.Escalations = append(all.Deliveries, p.Deliveries...), append(all.Escalations, p.Escalations...)
+		all.Unsent = append(all.Unsent, p.Unsent...)
 	}
 	if err := t.deliver(ctx, all, enqueue); err != nil {
 		return err
@@ -142,6 +143,9 @@ func (t *tx) deliver(ctx context.Context, p alert.Planned, enqueue jobs.Enqueue)
 	slices.SortStableFunc(p.Deliveries, func(a, b alert.Delivery) int {
 		return cmp.Or(strings.Compare(a.Batch, b.Batch), strings.Compare(a.Recipient, b.Recipient))
 	})
+	if err := t.noteUnsent(ctx, p.Unsent); err != nil {
+		return err
+	}
 	var work []alert.Work
 	for _, d := range joined(p.Deliveries) {
 		id, isNew, err := t.addDelivery(ctx, d)

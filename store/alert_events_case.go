@@ -154,12 +154,13 @@ func messagesAbout(ctx context.Context, q sqlx.QueryerContext, ids []int64) ([]a
 		DueAt      time.Time     `db:"due_at"`
 		CreatedAt  time.Time     `db:"created_at"`
 		FinishedAt *time.Time    `db:"finished_at"`
+		Reason     alert.Reason  `db:"reason"`
 		Way        string        `db:"channel_name"`
 		Target     string        `db:"target"`
 	}
 	const deliveries = `SELECT d.id, d.message_id, d.batch, d.kind, d.audience, COALESCE(d.tenant_id, 0) AS tenant_id, d.channel,
 			COALESCE(d.channel_id, 0) AS channel_id, d.recipient, d.name, d.language, d.event_ids, d.state, d.attempts, d.due_at,
-			d.created_at, d.finished_at, COALESCE(c.name, '') AS channel_name, COALESCE(c.target, '') AS target
+			d.created_at, d.finished_at, d.reason, COALESCE(c.name, '') AS channel_name, COALESCE(c.target, '') AS target
 		FROM deliveries d LEFT JOIN alert_channels c ON c.id = d.channel_id WHERE d.event_ids && $1 ORDER BY d.id`
 	if err := sqlx.SelectContext(ctx, q, &rows, deliveries, pq.Int64Array(ids)); err != nil {
 		return nil, fmt.Errorf("deliveries: %w", err)
@@ -170,7 +171,7 @@ func messagesAbout(ctx context.Context, q sqlx.QueryerContext, ids []int64) ([]a
 			ID: r.ID, MessageID: r.MessageID, Batch: r.Batch, Kind: alert.DeliveryKind(r.Kind), Audience: alert.Audience(r.Audience),
 			TenantID: r.TenantID, Channel: alert.Channel(r.Channel), ChannelID: r.ChannelID, Recipient: r.Recipient, Name: r.Name,
 			Language: i18n.Lang(r.Language), EventIDs: r.Events, State: alert.DeliveryState(r.State), Attempts: r.Attempts,
-			DueAt: r.DueAt.UTC(), CreatedAt: r.CreatedAt.UTC(), FinishedAt: moment(r.FinishedAt),
+			DueAt: r.DueAt.UTC(), CreatedAt: r.CreatedAt.UTC(), FinishedAt: moment(r.FinishedAt), Reason: r.Reason,
 		}}
 		places[r.ID], found[i] = i, r.ID
 	}
@@ -301,7 +302,8 @@ func (t *tx) planAgain(ctx context.Context, id int64) error {
 	var waiting pq.Int64Array
 	const held = `SELECT coalesce(array_agg(e.id), '{}') FROM alert_events e JOIN alert_events o ON o.rule_id = e.rule_id AND o.subject = e.subject
 		WHERE o.id = $1 AND EXISTS (SELECT FROM deliveries d WHERE d.event_ids @> ARRAY[e.id] AND d.kind <> 'escalation')
-			AND NOT EXISTS (SELECT FROM deliveries d WHERE d.event_ids @> ARRAY[e.id] AND d.kind <> 'escalation' AND (d.state <> 'pending' OR d.begun_at IS NOT NULL))`
+			AND NOT EXISTS (SELECT FROM deliveries d WHERE d.event_ids @> ARRAY[e.id] AND d.kind <> 'escalation' AND d.reason = ''
+				AND (d.state <> 'pending' OR d.begun_at IS NOT NULL))`
 	if err := t.GetContext(ctx, &waiting, held, id); err != nil {
 		return fmt.Errorf("read what waits: %w", err)
 	}

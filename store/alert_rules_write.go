@@ -56,8 +56,10 @@ func (s *Store) CreateAlertRule(ctx context.Context, r alert.Rule) (made alert.R
 		return made, err
 	}
 	err = s.inTx(ctx, func(tx *tx) error {
-		made, err = tx.createRule(ctx, r)
-		return err
+		return tx.asking(ctx, r.TenantID, []alert.Rule{r}, func() error {
+			made, err = tx.createRule(ctx, r)
+			return err
+		})
 	})
 	if err != nil {
 		return alert.Rule{}, fmt.Errorf("create rule of %s: %w", r.Metric, err)
@@ -113,8 +115,10 @@ func (s *Store) UpdateAlertRule(ctx context.Context, r alert.Rule) (now alert.Ru
 		return now, err
 	}
 	err = s.inTx(ctx, func(tx *tx) error {
-		now, err = tx.updateRule(ctx, r)
-		return err
+		return tx.asking(ctx, r.TenantID, []alert.Rule{r}, func() error {
+			now, err = tx.updateRule(ctx, r)
+			return err
+		})
 	})
 	if err != nil {
 		return alert.Rule{}, fmt.Errorf("edit rule %d: %w", r.ID, err)

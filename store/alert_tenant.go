@@ -44,12 +44,14 @@ func (s *Store) SaveTenantAlerts(ctx context.Context, tenantID int64, rules ...a
 		if _, err := tx.lockOpenTenant(ctx, tenantID); err != nil {
 			return err
 		}
-		for _, r := range rules {
-			if err := tx.saveTenantRule(ctx, r); err != nil {
-				return err
+		return tx.asking(ctx, tenantID, rules, func() error {
+			for _, r := range rules {
+				if err := tx.saveTenantRule(ctx, r); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("save alerts of tenant %d: %w", tenantID, err)

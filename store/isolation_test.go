@@ -113,6 +113,7 @@ func (s *shop) isTold(t *testing.T) {
 		s.sql(t, strings.ReplaceAll(strings.ReplaceAll(tell, "$1", strconv.FormatInt(s.tenant.ID, 10)), "$2", "'"+audience+"'"))
 	}
 	s.sql(t, `INSERT INTO alert_unsubscribes (tenant_id, address) VALUES ($1, 'a@b.example')`, s.tenant.ID)
+	s.sql(t, `INSERT INTO alert_addresses (tenant_id, address, asked_at, expires_at) VALUES ($1, 'a@b.example', now(), now())`, s.tenant.ID)
 	s.sql(t, `INSERT INTO key_addresses (key_id, tenant_id, address, first_seen, last_seen) VALUES ($1, $2, '10.0.0.1', now(), now())`, s.key.ID, s.tenant.ID)
 }
 
@@ -186,7 +187,8 @@ var (
 		"alert_snoozes":     "(SELECT e.tenant_id FROM alert_events e WHERE e.rule_id = alert_snoozes.rule_id AND e.subject = alert_snoozes.subject LIMIT 1)",
 		"delivery_attempts": "(SELECT d.tenant_id FROM deliveries d WHERE d.id = delivery_id)",
 	}
-	columnTables = map[string]bool{"api_keys": true, "usage_events": true, "usage_hourly": true, "usage_tenant_hours": true, "usage_key_days": true}
+	columnTables = map[string]bool{"api_keys": true, "usage_events": true, "usage_hourly": true, "usage_tenant_hours": true, "usage_key_days": true,
+		"alert_addresses": true}
 )
 
 func TestTheTenantRoleReadsNoOtherTable(t *testing.T) {
@@ -239,6 +241,7 @@ func TestTheTenantRoleReadsNoOtherTable(t *testing.T) {
 		"saved_usd_micros FROM usage_events", "saved_usd_micros FROM usage_hourly", "saved_usd_micros FROM usage_tenant_hours",
 		"cost_usd_micros FROM usage_key_days", "requests FROM usage_hours", "requests FROM usage_tenant_days", "provider FROM usage_events",
 		"input_price_micros FROM model_prices", "credential FROM providers", "brl_micros FROM exchange_rates", "upstream_model FROM model_routes",
+		"nonce FROM alert_addresses",
 	} {
 		if err := own.rawAs(own.tenant.ID, `SELECT `+column); !refused(err) {
 			t.Errorf("SELECT %s is not refused: %v", column, err)
