@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 
 	"github.com/fila-ia/filaia/internal/openaitest"
 )
@@ -17,7 +20,7 @@ func TestAPersonHasTheBooksAuditedInABrowser(t *testing.T) {
 	w.follow(`.tabs a[href="/operations/books"]`, "/operations/books")
 	w.shows("main", "Nenhum token passou de um limite", "Para sempre")
 
-	w.click("#audit-now")
+	w.holdsThrough("/operations/books", "#audit-now")
 	w.await("what the audit found", `document.querySelector(".audit-head")?.innerText.includes("pedida por `+ownerEmail+`")`)
 	w.shows("main", "Tudo confere")
 	read[bool](w.tab, `document.querySelector("#audit-now").focus(); true`)
@@ -33,4 +36,15 @@ func TestAPersonHasTheBooksAuditedInABrowser(t *testing.T) {
 	w.await("what becomes of calls", element("#fate")+`?.innerText.includes("3 meses após o mês terminar")`)
 	w.follow("#kept-form [type=submit]", "/operations/books")
 	w.shows("main", "3 meses depois do mês em que foram feitas")
+}
+
+// holdsThrough clicks on an element as somebody who lets go of it only after an update of the page, from address, has come.
+func (w *walk) holdsThrough(address, selector string) {
+	w.t.Helper()
+	at := w.place(selector)
+	w.do(chromedp.MouseEvent(chromedp.MousePressed, at[0], at[1], chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	updates := `performance.getEntriesByName(location.origin + ` + quoted(address) + `).filter(e => e.responseEnd > 0).length`
+	before := read[int](w.tab, updates)
+	w.await("two updates", fmt.Sprintf(`%s >= %d`, updates, before+2)) // the second is asked for after the first was shown
+	w.do(chromedp.MouseEvent(chromedp.MouseReleased, at[0], at[1], chromedp.ButtonLeft, chromedp.ClickCount(1)))
 }

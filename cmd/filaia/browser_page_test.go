@@ -93,8 +93,10 @@ func (b *tab) lookOver() {
 	b.visited++
 	for _, width := range []int64{desk + phone - b.width, b.width} { // the person's own last
 		b.do(chromedp.EmulateViewport(width, screenHeight))
+		// The width may come to the page after the word that it was set, and charts follow a frame later.
+		b.await("the width", fmt.Sprintf(`window.innerWidth === %d`, width))
 		fits := func() bool { return read[float64](b, `document.documentElement.scrollWidth`) <= float64(width) }
-		for deadline := time.Now().Add(10 * time.Second); !fits(); time.Sleep(50 * time.Millisecond) { // charts follow a frame later
+		for deadline := time.Now().Add(patience); !fits(); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				b.t.Errorf("%s scrolls sideways at %d px: %s", b.path(), width, read[string](b, fmt.Sprintf(sticksOut, width)))
 				break
@@ -127,13 +129,19 @@ func (b *tab) visit(addresses ...string) {
 // click presses the mouse on the middle of an element, once it stands still there and nothing covers it.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	var at []float64
+	at := b.place(selector)
+	b.do(chromedp.MouseClickXY(at[0], at[1]))
+}
+
+// place is where to click on an element.
+func (b *tab) place(selector string) (at []float64) {
+	b.t.Helper()
 	within(b.t, patience, "a way to click "+selector, func() bool {
 		var err error
 		at, err = tryRead[[]float64](b, fmt.Sprintf(clickable, quoted(selector)))
 		return err == nil && len(at) == 2
 	})
-	b.do(chromedp.MouseClickXY(at[0], at[1]))
+	return at
 }
 
 // clickable gives the middle of an element after two frames in which it did not move, else nothing.

@@ -34,8 +34,23 @@
   // What tells a link or a button from the others.
   function mark(element) { return element.getAttribute("href") || element.getAttribute("popovertarget") || element.id; }
 
+  // What is pressed stays until it is let go: a click is lost on what came in its place meanwhile.
+  var pressed = null, waiting = new Map(); // part → what has come for it
+  document.addEventListener("pointerdown", function (e) { if (e.button === 0) pressed = e.target; }, true);
+  ["pointerup", "pointercancel", "contextmenu"].forEach(function (end) {
+    document.addEventListener(end, function () {
+      setTimeout(function () { // the click comes first
+        var due = waiting;
+        waiting = new Map();
+        pressed = null;
+        due.forEach(function (html, part) { replace(part, html); });
+      });
+    }, true);
+  });
+
   // Text that someone is selecting stays until the next event; the link or menu button that has the focus keeps it.
   function replace(part, html) {
+    if (part.contains(pressed)) { waiting.set(part, html); return; }
     var selection = window.getSelection();
     if (selection && !selection.isCollapsed && part.contains(selection.anchorNode)) return;
     var focused = part.contains(document.activeElement) ? mark(document.activeElement) : null;
