@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"mime"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -48,12 +49,16 @@ func TestFourThresholdsOnThreeReplicasAreFourAlertsAndFourMessages(t *testing.T)
 	in, out := f.cost()
 	const calls = 10_000
 	tenant, key := f.tenantOn("avisos", blocking(calls*in, 10*calls*out))
-	c := f.gather(key, 96, 0, 1, 2)
+	half := f.gather(key, 96, 0, 1, 2)
+	within(t, 5*time.Minute, "half of it is used", func() bool { return half.n(served) > calls*55/100 || t.Failed() })
+	half.stop()
 	// A process that is killed between a mail server's answer and the note of it sends again, under the same id: no outbox can tell.
-	// So nothing is on its way when the replica is killed.
-	eventually(t, "half of it is used, and told", func() bool {
-		return c.n(served) > calls*6/10 && f.number(`SELECT count(*) FROM deliveries WHERE state = 'delivered'`) == 1 || t.Failed()
+	// So nothing is on its way when the replica is killed, and the next threshold is far.
+	eventually(t, "that is told", func() bool {
+		return f.number(`SELECT count(*) FROM deliveries WHERE state = 'delivered'`) == 1 || t.Failed()
 	})
+	c := f.gather(key, 96, 0, 1, 2)
+	c.more(100)
 	f.replicas[1].kill()
 	c.more(500) // by the others
 	f.restart(1)
@@ -67,16 +72,23 @@ func TestFourThresholdsOnThreeReplicasAreFourAlertsAndFourMessages(t *testing.T)
 		t.Errorf("raised: %v", told)
 	}
 	messages := server.Messages()
-	ids := map[string]bool{}
-	for i, m := range messages {
+	ids, shares := map[string]bool{}, []int{}
+	for _, m := range messages {
 		ids[m.MessageID] = true
 		if len(m.To) != 1 || m.To[0] != owner {
 			t.Errorf("message to %v", m.To)
 		}
 		subject, err := new(mime.WordDecoder).DecodeHeader(m.Header("Subject"))
-		share, _ := strconv.Atoi(percentage.FindString(subject))
-		if edges := []int{50, 80, 90, 100, 101}; err != nil || share < edges[i%4] || share >= edges[i%4+1] {
-			t.Errorf("message %d is about %q; %v", i, subject, err)
+		share, malformed := strconv.Atoi(percentage.FindString(subject))
+		if err != nil || malformed != nil {
+			t.Errorf("a message is about %q: %v, %v", subject, err, malformed)
+		}
+		shares = append(shares, share)
+	}
+	slices.Sort(shares) // two that are sent by two replicas at a time may overtake each other
+	for i, share := range shares {
+		if edges := []int{50, 80, 90, 100, 101}; share < edges[i%4] || share >= edges[i%4+1] {
+			t.Errorf("messages are about %v %%", shares)
 		}
 	}
 	if len(messages) != 4 || len(ids) != 4 {
@@ -84,7 +96,7 @@ func TestFourThresholdsOnThreeReplicasAreFourAlertsAndFourMessages(t *testing.T)
 	}
 	f.agree()
 	f.printAlerts(tenant)
-	t.Logf("%d calls answered, %d broke off, %d were told to try again", c.n(served), c.n(broken), c.n(tryAgain))
+	t.Logf("%d calls answered, %d broke off, %d were told to try again", half.n(served)+c.n(served), c.n(broken), half.n(tryAgain)+c.n(tryAgain))
 }
 
 // printAlerts shows what was raised, and how it was delivered.
