@@ -118,7 +118,7 @@ func (p usagePage) tells(want calls, limits [2]int64) bool {
 func refusedSoon(t *testing.T, s *server, key string) {
 	t.Helper()
 	began, passed := time.Now(), 0
-	within(t, 30*time.Second, "the revoked key is refused", func() bool {
+	within(t, patience, "the revoked key is refused", func() bool {
 		_, err := call(s, key)
 		var refused *openai.APIError
 		switch {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -69,14 +70,25 @@ func newInstall(t *testing.T, providerURL string) *install {
 	return i
 }
 
+// given are the ports that were given out.
+var given sync.Map
+
+// freeAddress is one that nothing listens on, and that the kernel gives nobody before its server begins to listen, nor while
+// that is started anew: it gives connections, and who asks for any port, those from 32768 on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func discardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -170,7 +182,7 @@ func (s *server) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.ended:
-	case <-time.After(60 * time.Second):
+	case <-time.After(2 * time.Minute):
 		s.t.Error("the server did not stop")
 		s.kill()
 	}
@@ -271,7 +283,7 @@ func (i *install) database() *store.Store {
 // eventually polls until a state is reached.
 func eventually(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	within(t, 60*time.Second, what, reached)
+	within(t, 2*time.Minute, what, reached)
 }
 
 // within polls until a state is reached, for so long at most.

@@ -55,7 +55,7 @@ func TestAReplicaThatWakesSpendsNothingOfALeaseThatWasTakenBack(t *testing.T) {
 	_, otherKey := f.tenantOn("vizinho", blocking(1_000_000, 1_000_000))
 	sleeper := f.replicas[0]
 
-	p.Next(openaitest.Behaviour{Pause: 300 * time.Millisecond})
+	p.Next(openaitest.Behaviour{Pause: time.Second})
 	begun, late := make(chan struct{}, 1), make(chan reply, 1)
 	go func() {
 		late <- sleeper.chatNoting(key, strings.Replace(question, "{", `{"stream":true,"stream_options":{"include_usage":true},`, 1), begun)

@@ -239,7 +239,7 @@ func (c *crowd) more(n int64) {
 // done waits until everybody was told that the quota is used up.
 func (c *crowd) done() {
 	c.f.t.Helper()
-	c.doneWithin(90 * time.Second)
+	c.doneWithin(4 * time.Minute)
 }
 
 func (c *crowd) doneWithin(limit time.Duration) {

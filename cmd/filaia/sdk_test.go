@@ -193,7 +193,7 @@ func (i *install) balances(p *openaitest.Server) {
 		}
 		return rows.Err() == nil && maps.Equal(recorded, provided)
 	}
-	for deadline := time.Now().Add(20 * time.Second); !agree(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !agree(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			for _, endpoint := range slices.Sorted(maps.Keys(provided)) {
 				i.t.Logf("%-22s recorded %+v, provided %+v", endpoint, recorded[endpoint], provided[endpoint])

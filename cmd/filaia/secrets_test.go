@@ -139,7 +139,7 @@ func (i *install) sendRaw(text string) {
 		i.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, text); err != nil {
 		i.t.Fatal(err)
 	}

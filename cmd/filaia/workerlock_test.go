@@ -34,7 +34,7 @@ func TestAWorkerWaitsForTheOneBeforeIt(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Error("the next one never begins")
 	}
 }
