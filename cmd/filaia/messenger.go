@@ -15,12 +15,14 @@ import (
 // newMessenger makes what tells people of alerts. Any number of replicas may have one.
 func newMessenger(cfg config.Config, s *store.Store, replica string, log *slog.Logger) (*jobs.Runner, error) {
 	box, links := secret.New([32]byte(cfg.SecretKey)), alert.NewUnsubscriber([32]byte(cfg.SecretKey))
+	asks := alert.NewConfirmer([32]byte(cfg.SecretKey))
 	return jobs.New(jobs.Options{
 		DB: s.Jobs(), Store: s, Renderer: notices{}, Mail: newMailer(cfg, s, box), Channels: newCaller(cfg, s, box), Replica: replica,
 		PublicURL: cfg.PublicURL, Zone: cfg.TimeZone, Log: log, Now: time.Now,
 		Unsubscribe: func(tenantID int64, address string, metric alert.Metric) string {
 			return cfg.PublicURL + "/unsubscribe/" + links.Token(alert.Subscription{TenantID: tenantID, Address: address, Metric: metric})
 		},
+		Confirm: func(a alert.Ask) string { return cfg.PublicURL + "/confirm/" + asks.Token(a.ID, a.Nonce) },
 	})
 }
 

@@ -37,6 +37,12 @@ func (notices) Render(ctx context.Context, n alert.Notice) (alert.Text, error) {
 	for _, d := range n.Days {
 		m.Days = append(m.Days, emails.Day{Day: d.Day.In(days), Input: d.Input, Output: d.Output})
 	}
+	if n.Ask != nil {
+		m.Ask = &emails.Ask{Company: n.Ask.Company, By: n.Ask.By, ExpiresAt: n.Ask.ExpiresAt, Link: n.Confirm}
+		for _, topic := range n.Ask.Topics {
+			m.Ask.Topics = append(m.Ask.Topics, string(topic))
+		}
+	}
 	t, err := emails.Render(ctx, m)
 	if err != nil {
 		return alert.Text{}, err

@@ -141,6 +141,10 @@ func (r *Runner) notice(b alert.Begun, now time.Time) alert.Notice {
 	if d.Audience == alert.Customer && d.Channel == alert.Email && r.Unsubscribe != nil {
 		n.Unsubscribe = r.Unsubscribe(d.TenantID, d.Recipient, onlyMetric(b.Events))
 	}
+	if d.Kind == alert.Confirmation && b.Ask != nil && r.Confirm != nil {
+		n.Ask, n.Confirm = b.Ask, r.Confirm(*b.Ask)
+		n.Unsubscribe = n.Confirm + "/decline" // there is nothing to end yet
+	}
 	return n
 }
 

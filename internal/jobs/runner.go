@@ -49,6 +49,7 @@ type Options struct {
 	PublicURL   string                                                           // without a slash at the end
 	Zone        *time.Location                                                   // of the installation
 	Unsubscribe func(tenantID int64, address string, metric alert.Metric) string // link; metric "" is all of them; nil: there is none
+	Confirm     func(alert.Ask) string                                           // link of a message that asks
 	Log         *slog.Logger
 	Now         func() time.Time
 }

@@ -21,6 +21,7 @@ const (
 	Digest     Kind = "digest"
 	Escalation Kind = "escalation" // nobody has acknowledged it
 	Test       Kind = "test"
+	Confirm    Kind = "confirmation" // asks whether its reader agrees to be told
 )
 
 // Message is what one recipient is told.
@@ -34,6 +35,16 @@ type Message struct {
 	PublicURL   string  // without a slash at the end
 	Unsubscribe string  // link; empty: nothing to unsubscribe from
 	SentAt      time.Time
+	Ask         *Ask // of Confirm
+}
+
+// Ask is what an address from outside is asked: whether it may be told of a customer.
+type Ask struct {
+	Company   string
+	By        string   // the customer's own person who named the address; "": one of the team that runs the installation
+	Topics    []string // metrics
+	ExpiresAt time.Time
+	Link      string
 }
 
 // Alert is a threshold that was reached. What does not belong to its metric is zero. Percents are hundredths (5000 is 50 %), money

@@ -370,3 +370,50 @@ func TestTheTextKeepsToItsWidth(t *testing.T) {
 		}
 	}
 }
+
+// asking is the message that asks an address from outside.
+func asking(lang i18n.Lang, by string) Message {
+	return Message{
+		Printer: i18n.NewPrinter(lang, saoPaulo), Kind: Confirm, Customer: true, PublicURL: "https://ia.example.com", SentAt: now, Unsubscribe: "https://ia.example.com/confirm/abc/decline",
+		Ask: &Ask{Company: "Padaria Sol", By: by, Topics: []string{"input_quota", "overage"}, ExpiresAt: now.AddDate(0, 0, 7), Link: "https://ia.example.com/confirm/abc"},
+	}
+}
+
+func TestAnAddressFromOutsideIsAskedWithoutBeingToldAnything(t *testing.T) {
+	for lang, want := range map[i18n.Lang][]string{
+		i18n.PtBR: {"Padaria Sol", "maria@padaria.com.br", "Tokens de entrada e Excedente cobrado", "29/11/2026 14:05"},
+		i18n.En:   {"Padaria Sol", "maria@padaria.com.br", "Input tokens and Overage charged"},
+	} {
+		text := render(t, asking(lang, "maria@padaria.com.br"))
+		for _, part := range want {
+			for where, body := range map[string]string{"text": strings.Join(strings.Fields(text.Plain), " "), "html": text.seen()} {
+				if !strings.Contains(body, part) {
+					t.Errorf("%s: the %s lacks %q:\n%s", lang, where, part, body)
+				}
+			}
+		}
+		for _, body := range []string{text.Plain, text.HTML} {
+			if !strings.Contains(body, "https://ia.example.com/confirm/abc") || strings.Contains(body, "/portal") || strings.Contains(body, "alert_confirm.") || strings.Contains(body, "tenant_alerts.") {
+				t.Errorf("%s: %s", lang, body)
+			}
+		}
+	}
+}
+
+func TestWhoOfTheTeamAskedIsNotNamed(t *testing.T) {
+	if text := render(t, asking(i18n.PtBR, "")); !strings.Contains(text.Plain, "A equipe de ia.example.com") {
+		t.Error(text.Plain)
+	}
+	for _, ask := range []*Ask{nil, {Company: "Padaria"}} {
+		m := asking(i18n.En, "")
+		m.Ask = ask
+		if _, err := Render(context.Background(), m); err == nil {
+			t.Errorf("%+v is asked", ask)
+		}
+	}
+	m := asking(i18n.En, "x\r\nBcc: y@z.com")
+	m.Ask.Company = "Sol\r\nSubject: x\u202e"
+	if text := render(t, m); strings.ContainsAny(text.Subject, "\r\n\u202e") || strings.Contains(text.Plain, "\u202e") {
+		t.Errorf("%q", text.Subject)
+	}
+}

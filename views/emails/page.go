@@ -63,6 +63,9 @@ func (m *Message) page() (*page, error) {
 		m.test(pg)
 		return pg, nil
 	}
+	if m.Kind == Confirm {
+		return pg, m.confirm(pg)
+	}
 	if len(m.Alerts) == 0 {
 		return nil, errors.New("a message about no alert")
 	}
