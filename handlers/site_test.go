@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -147,13 +148,9 @@ func (b *browser) part(path string) answer {
 // post sends a form with the form token of the page seen last.
 func (b *browser) post(path string, form url.Values) answer {
 	b.t.Helper()
-	if form == nil {
-		form = url.Values{}
-	}
-	if !form.Has(csrfField) {
-		form.Set(csrfField, b.token)
-	}
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	filled := url.Values{csrfField: {b.token}} // a form may be posted by others, too
+	maps.Copy(filled, form)
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(filled.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return b.send(r)
 }
