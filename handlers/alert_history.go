@@ -70,6 +70,11 @@ type historyReader struct {
 	one      func(context.Context, int64) (alert.Case, error)
 }
 
+// scope is of the streams that tell when its pages are old.
+func (h historyReader) scope() scope {
+	return scope{view: alertsView, portal: h.tenantID != 0, tenantID: h.tenantID}
+}
+
 func (p *Panel) teamHistory() historyReader {
 	return historyReader{path: "/alerts", list: p.Alerts.Alerts, counts: p.Alerts.AlertCounts, one: p.Alerts.Alert}
 }
@@ -194,9 +199,10 @@ type marked struct{ part }
 
 func (m marked) parts(context.Context, i18n.Lang) ([]part, error) { return []part{m.part}, nil }
 
-func (p *Panel) alertsLive(c *fiber.Ctx) error {
-	h := p.teamHistory()
-	return p.stream(c, scope{view: alertsView}, func(ctx context.Context) (snapshot, error) {
+func (p *Panel) alertsLive(c *fiber.Ctx) error { return p.historyLive(c, p.teamHistory()) }
+
+func (p *Panel) historyLive(c *fiber.Ctx, h historyReader) error {
+	return p.stream(c, h.scope(), func(ctx context.Context) (snapshot, error) {
 		mark, err := historyMark(ctx, h)
 		return marked{part{"alerts", mark}}, err
 	})

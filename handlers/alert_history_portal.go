@@ -55,12 +55,7 @@ func (p *Panel) portalAlertsList(c *fiber.Ctx) error {
 }
 
 func (p *Panel) portalAlertsLive(c *fiber.Ctx) error {
-	tenantID := at(c).User.TenantID
-	h := p.ownHistory(tenantID)
-	return p.stream(c, scope{view: alertsView, portal: true, tenantID: tenantID}, func(ctx context.Context) (snapshot, error) {
-		mark, err := historyMark(ctx, h)
-		return marked{part{"alerts", mark}}, err
-	})
+	return p.historyLive(c, p.ownHistory(at(c).User.TenantID))
 }
 
 func (p *Panel) portalAcknowledgeAlerts(c *fiber.Ctx) error {

@@ -52,10 +52,9 @@ func progressState(say i18n.Printer, e alert.Entry, own bool) alerts.State {
 func historyRow(say i18n.Printer, e alert.Entry, path string, seen int64) alerts.Row {
 	own := path != "/alerts"
 	what := whatOf(e.Event, own)
-	open := e.AcknowledgedAt.IsZero() && e.ResolvedAt.IsZero()
 	r := alerts.Row{
 		ID: e.ID, Href: path + "/" + strconv.FormatInt(e.ID, 10), What: what.Sentence(say), Tenant: what.Tenant, Limit: what.Limit(say), Tone: what.Tone(),
-		State: progressState(say, e, own), At: e.RaisedAt, New: open && e.ID > seen, Selectable: open, ToldTone: ui.Neutral,
+		State: progressState(say, e, own), At: e.RaisedAt, New: e.Open() && e.ID > seen, Selectable: e.Open(), ToldTone: ui.Neutral,
 	}
 	switch {
 	case e.Told.All > 0 && e.Told.Kept == e.Told.All:

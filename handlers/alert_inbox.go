@@ -104,28 +104,25 @@ func (p *Panel) inbox(c *fiber.Ctx) error {
 
 func (p *Panel) inboxModel(c *fiber.Ctx) (alerts.InboxModel, error) {
 	ctx, u := c.UserContext(), at(c).User
-	m := alerts.InboxModel{Now: p.Now(), All: historyPath(u), CSRF: p.formToken(c), Back: historyPath(u)}
+	h := p.teamHistory()
+	if u.Role.OfTenant() {
+		h = p.ownHistory(u.TenantID)
+		if _, err := p.ownZone(c); err != nil {
+			return alerts.InboxModel{}, err
+		}
+	}
+	m := alerts.InboxModel{Now: p.Now(), All: h.path, CSRF: p.formToken(c), Back: h.path}
 	n, upTo, err := p.unseen(ctx, u)
 	if err != nil {
 		return m, err
 	}
 	m.Unseen = n
-	q := alert.HistoryQuery{Audience: alert.Operator, Limit: inboxRows}
-	read := p.Alerts.Alerts
-	if u.Role.OfTenant() {
-		if _, err := p.ownZone(c); err != nil {
-			return m, err
-		}
-		read = func(ctx context.Context, q alert.HistoryQuery) ([]alert.Entry, error) {
-			return p.OwnAlerts.OwnAlerts(ctx, u.TenantID, q)
-		}
-	}
-	entries, err := read(ctx, q)
+	entries, err := h.list(ctx, alert.HistoryQuery{Audience: alert.Operator, Limit: inboxRows})
 	if err != nil {
 		return m, err
 	}
 	for _, e := range entries {
-		m.Rows = append(m.Rows, historyRow(at(c).Say, e, historyPath(u), upTo))
+		m.Rows = append(m.Rows, historyRow(at(c).Say, e, h.path, upTo))
 		m.UpTo = max(m.UpTo, e.ID)
 	}
 	return m, nil

@@ -20,6 +20,9 @@ const (
 	ProgressResolved     Progress = "resolved"
 )
 
+// Open tells whether nobody has taken care of the alert, and it is not over by itself.
+func (e *Event) Open() bool { return e.AcknowledgedAt.IsZero() && e.ResolvedAt.IsZero() }
+
 // Told counts an alert's messages; cancelled ones are not among them. Those that were kept as files, because e-mail is not set
 // up, are among the delivered ones.
 type Told struct{ All, Delivered, Pending, Dead, Kept int }
