@@ -35,7 +35,7 @@ func TestWhatTheCacheAnsweredIsShownToTheTeam(t *testing.T) {
 		c.answered(t, how)
 	}
 	b := s.as(t, tenancy.Viewer)
-	rate, hits := "66,7%", text("usage.cache.hits", "hits", 2, "n", 3)
+	rate, hits := "66,6%", text("usage.cache.hits", "hits", 2, "n", 3)
 	usagePage := fmt.Sprintf("/tenants/%d/usage", c.tenant.ID)
 	for _, path := range []string{"/", "/?view=days", usagePage, usagePage + "?view=days", fmt.Sprintf("/?tenant=%d", c.tenant.ID)} {
 		b.get(path).status(http.StatusOK).has(text("usage.cache.title"), rate, hits, text("usage.cache.goal", "goal", "70%"), "US$\u00a02,46",
