@@ -38,7 +38,6 @@ type deliveryRow struct {
 	CreatedAt  time.Time           `db:"created_at"`
 	FinishedAt *time.Time          `db:"finished_at"`
 	Held       float64             `db:"held"` // s that another still has it, or that it is not due
-	Unwanted   bool                `db:"unwanted"`
 }
 
 func (r deliveryRow) delivery() alert.Delivery {
@@ -49,18 +48,14 @@ func (r deliveryRow) delivery() alert.Delivery {
 	}
 }
 
-// unwanted tells of a message d that its reader was disabled since it was made, or has asked since for no more of all that it tells.
-const unwanted = `(EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at)
-	OR d.channel = 'email' AND d.audience = 'customer' AND NOT EXISTS (SELECT FROM alert_events e WHERE e.id = ANY (d.event_ids) AND NOT EXISTS (
-		SELECT FROM alert_unsubscribes o WHERE o.tenant_id = d.tenant_id AND lower(o.address) = d.recipient AND o.metric IN ('', e.metric))))`
-
 const deliveryColumns = `d.id, d.message_id, d.batch, d.kind, d.audience, coalesce(d.tenant_id, 0) AS tenant_id, d.channel, coalesce(d.channel_id, 0) AS channel_id,
 	d.recipient, d.name, d.language, d.event_ids, d.state, d.attempts, d.due_at, d.created_at, d.finished_at,
-	coalesce(extract(epoch FROM greatest(d.sending_until, d.due_at) - clock_timestamp()), 0) AS held, ` + unwanted + ` AS unwanted`
+	coalesce(extract(epoch FROM greatest(d.sending_until, d.due_at) - clock_timestamp()), 0) AS held`
 
 // BeginDelivery claims a message for lease, by the clock of the database. state is the message's afterwards: nothing is to be sent
 // unless it is alert.Pending and wait is zero; else another sends it for that long, or it is not due before, whatever the clock of
-// who let its job begin. From the first time on nothing is added to it.
+// who let its job begin. From the first time on nothing is added to it, and before every attempt it is asked again what of it its reader is
+// still to be told: a message of which nothing is left is cancelled.
 func (s *Store) BeginDelivery(ctx context.Context, id int64, replica string, lease time.Duration) (begun alert.Begun, state alert.DeliveryState, wait time.Duration, err error) {
 	err = s.inTx(ctx, func(t *tx) error {
 		var row deliveryRow
@@ -76,17 +71,22 @@ func (s *Store) BeginDelivery(ctx context.Context, id int64, replica string, lea
 		if wait = max(0, time.Duration(row.Held*float64(time.Second))); state != alert.Pending || wait > 0 {
 			return nil
 		}
-		if err := t.tell(ctx, &begun); err != nil {
+		over, err := t.askAgain(ctx, &begun)
+		if err != nil {
 			return err
 		}
-		if row.Unwanted || alert.Pointless(begun.Delivery, begun.Events) {
+		if over {
 			state = alert.Cancelled
 			_, err = t.ExecContext(ctx, `UPDATE deliveries SET state = 'cancelled', finished_at = $2 WHERE id = $1`, id, t.now)
 			return err
 		}
+		if err := t.tell(ctx, &begun); err != nil {
+			return err
+		}
+		d := begun.Delivery
 		const claim = `UPDATE deliveries SET begun_at = coalesce(begun_at, clock_timestamp()), sending_by = $2,
-			sending_until = clock_timestamp() + $3 * interval '1 microsecond' WHERE id = $1`
-		_, err = t.ExecContext(ctx, claim, id, replica, lease.Microseconds())
+			sending_until = clock_timestamp() + $3 * interval '1 microsecond', event_ids = $4, audience = $5, tenant_id = NULLIF($6, 0), name = $7, language = $8 WHERE id = $1`
+		_, err = t.ExecContext(ctx, claim, id, replica, lease.Microseconds(), pq.Int64Array(d.EventIDs), d.Audience, d.TenantID, storable(d.Name, maxRecipient), d.Language)
 		return err
 	})
 	if err != nil {
@@ -95,15 +95,34 @@ func (s *Store) BeginDelivery(ctx context.Context, id int64, replica string, lea
 	return begun, state, wait, nil
 }
 
+// askAgain leaves of a message what its reader is still to be told, as of now, and tells whether that is nothing.
+func (t *tx) askAgain(ctx context.Context, b *alert.Begun) (over bool, err error) {
+	if b.Delivery.Kind == alert.Confirmation {
+		return t.tellAsk(ctx, b)
+	}
+	events, err := selectEvents(ctx, t, `WHERE e.id = ANY ($1) ORDER BY e.id`, pq.Int64Array(b.Delivery.EventIDs))
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	around, plans, err := t.situationsNow(ctx, events)
+	if err != nil {
+		return false, err
+	}
+	still, daily := alert.AskAgain(b.Delivery, around, plans)
+	b.Events = slices.DeleteFunc(events, func(e alert.Event) bool { _, told := slices.BinarySearch(still.EventIDs, e.ID); return !told })
+	if len(b.Events) == 0 || alert.Overtaken(still, b.Events, daily) {
+		return true, nil
+	}
+	b.Delivery = still
+	return false, nil
+}
+
 // chartDays is how many days the chart of a message shows.
 const chartDays = 14
 
-// tell reads what a message says.
+// tell reads what a message says beside its events.
 func (t *tx) tell(ctx context.Context, b *alert.Begun) (err error) {
-	if b.Events, err = selectEvents(ctx, t, `WHERE e.id = ANY ($1)`, pq.Int64Array(b.Delivery.EventIDs)); err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	if len(b.Events) == 0 {
+	if len(b.Events) == 0 { // it asks
 		return nil
 	}
 	tenantID := b.Events[0].Subject.TenantID

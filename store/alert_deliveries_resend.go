@@ -19,11 +19,18 @@ const keptMessage = `d.state = 'delivered' AND d.channel = 'email'
 	AND d.id IN (SELECT k.delivery_id FROM delivery_attempts k WHERE starts_with(k.answer, '` + alert.KeptPrefix + `'))
 	AND starts_with((SELECT a.answer FROM delivery_attempts a WHERE a.delivery_id = d.id ORDER BY a.id DESC LIMIT 1), '` + alert.KeptPrefix + `')`
 
+// unwanted tells of a message d that its reader was disabled since it was made, or has asked since for no more of all that it tells, or
+// has answered what it asks.
+const unwanted = `(EXISTS (SELECT FROM users u WHERE lower(u.email) = d.recipient AND u.disabled_at > d.created_at)
+	OR d.channel = 'email' AND d.audience = 'customer' AND d.kind <> 'confirmation' AND NOT EXISTS (SELECT FROM alert_events e WHERE e.id = ANY (d.event_ids) AND NOT EXISTS (
+		SELECT FROM alert_unsubscribes o WHERE o.tenant_id = d.tenant_id AND lower(o.address) = d.recipient AND o.metric IN ('', e.metric)))
+	OR ` + answeredSince + `)`
+
 // keptWorth tells of a kept message d that it still says something new: it is not older than $1, its reader wants it, and of what it
-// tells something is open of which no higher threshold was reached since. Who has two messages about one quota gets the later one.
-const keptWorth = keptMessage + ` AND d.created_at > $1 AND NOT ` + unwanted + ` AND EXISTS (SELECT FROM alert_events e
+// tells something is open of which no higher threshold was reached since, or it asks for an answer. Who has two messages about one quota gets the later one.
+const keptWorth = keptMessage + ` AND d.created_at > $1 AND NOT ` + unwanted + ` AND (d.kind = 'confirmation' OR EXISTS (SELECT FROM alert_events e
 	WHERE e.id = ANY (d.event_ids) AND ` + openAlert + ` AND NOT EXISTS (SELECT FROM alert_events h
-		WHERE h.rule_id = e.rule_id AND h.subject = e.subject AND h.period = e.period AND h.metric = e.metric AND h.unit = e.unit AND h.threshold > e.threshold))`
+		WHERE h.rule_id = e.rule_id AND h.subject = e.subject AND h.period = e.period AND h.metric = e.metric AND h.unit = e.unit AND h.threshold > e.threshold)))`
 
 // keptAge is for how long a message that was kept is news.
 const keptAge = 7 * 24 * time.Hour

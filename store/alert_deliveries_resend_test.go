@@ -15,7 +15,7 @@ func (d *delivering) kept(metric alert.Metric, threshold int64) (event, message 
 	d.t.Helper()
 	event = d.raise(metric, threshold)
 	d.get(&message, `INSERT INTO deliveries (batch, kind, audience, tenant_id, channel, recipient, language, event_ids, state, attempts, due_at, begun_at, created_at, finished_at)
-		SELECT 'group:' || group_id, 'alert', 'customer', tenant_id, 'email', 'ana@x.com', 'en', ARRAY[id], 'delivered', 1, now(), now(), now(), now()
+		SELECT 'group:' || group_id, 'alert', 'customer', tenant_id, 'email', 'contato@padaria.com', 'en', ARRAY[id], 'delivered', 1, now(), now(), now(), now()
 		FROM alert_events WHERE id = $1 RETURNING id`, event)
 	d.attempt(message, alert.KeptPrefix+"20261101T030405.000Z.eml")
 	return event, message

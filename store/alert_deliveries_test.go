@@ -88,12 +88,12 @@ func (d *delivering) begin(id int64) (alert.Begun, alert.DeliveryState, time.Dur
 	return begun, state, wait
 }
 
-// held plans one message to ana@x.com, to be sent at due.
+// held plans one message to the customer's own address, to be sent at due.
 func held(due time.Time) func(alert.Situation) alert.Planned {
 	return func(s alert.Situation) alert.Planned {
 		d := alert.Delivery{
 			Batch: "held:" + due.Format(time.RFC3339Nano), Kind: alert.Digest, Audience: alert.Customer, TenantID: s.Customer.ID, Channel: alert.Email,
-			Recipient: "ana@x.com", Language: "en", DueAt: due,
+			Recipient: "contato@padaria.com", Language: "en", DueAt: due,
 		}
 		for _, e := range s.Events {
 			d.EventIDs = append(d.EventIDs, e.ID)
@@ -334,55 +334,6 @@ func TestWhatWasOnlyKeptCanBeSent(t *testing.T) {
 	record("250 ok")
 	if err := d.ResendDelivery(ctx, id); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("after it has left: %v", err)
-	}
-}
-
-func TestWhatHasGoneByItselfIsNotToldInTheMorning(t *testing.T) {
-	d := openDelivering(t)
-	d.exec(`INSERT INTO alert_rules (audience, scope, metric, unit, thresholds) VALUES ('customer', 'all', 'error_rate', 'percent', '{500}')`)
-	gone, lasting := d.raise(alert.ErrorRate, 500), d.raise(alert.InputQuota, 500)
-	d.exec(`UPDATE alert_events SET resolved_at = now()`)
-	plan := func(s alert.Situation) alert.Planned {
-		p := held(time.Now())(s)
-		p.Deliveries[0].Batch += string(s.Events[0].Metric)
-		return p
-	}
-	d.dispatch(plan)
-	states := map[int64]alert.DeliveryState{}
-	for _, w := range d.work {
-		begun, state, _ := d.begin(w.DeliveryID)
-		states[begun.Delivery.EventIDs[0]] = state
-	}
-	if states[gone] != alert.Cancelled || states[lasting] != alert.Pending {
-		t.Errorf("states %v, want that of %d cancelled and that of %d pending", states, gone, lasting)
-	}
-}
-
-func TestWhoWasDisabledMeanwhileIsNotTold(t *testing.T) {
-	d := openDelivering(t)
-	d.exec(`INSERT INTO users (email, name, role, tenant_id, password_hash) VALUES ('ana@x.com', 'Ana', 'tenant_admin', $1, '')`, d.tenant)
-	d.raise(alert.InputQuota, 5000)
-	d.dispatch(held(time.Now()))
-	d.exec(`UPDATE users SET disabled_at = now() + interval '1 second'`)
-	if _, state, _ := d.begin(d.work[0].DeliveryID); state != alert.Cancelled {
-		t.Errorf("state %s", state)
-	}
-}
-
-func TestWhoWantsNoMoreMeanwhileIsNotTold(t *testing.T) {
-	d := openDelivering(t)
-	d.raise(alert.InputQuota, 5000)
-	d.raise(alert.OutputQuota, 5000)
-	d.dispatch(held(time.Now()))
-	id := d.work[0].DeliveryID
-	d.exec(`INSERT INTO alert_unsubscribes (tenant_id, address, metric) VALUES ($1, 'Ana@x.com', 'input_quota')`, d.tenant)
-	if _, state, _ := d.begin(id); state != alert.Pending {
-		t.Errorf("state %s, though there is something left to tell", state)
-	}
-	d.exec(`UPDATE deliveries SET sending_until = NULL`)
-	d.exec(`UPDATE alert_unsubscribes SET metric = ''`)
-	if _, state, _ := d.begin(id); state != alert.Cancelled {
-		t.Errorf("state %s", state)
 	}
 }
 

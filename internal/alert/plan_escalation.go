@@ -86,13 +86,3 @@ func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 	p.Deliveries, p.Unsent = split(p.Deliveries)
 	return p, again
 }
-
-// Pointless tells of a held message that everything in it has gone by itself meanwhile: nobody need be told in the morning of an
-// outage that came and went at night. What is counted over a period does not go by itself; its end is not its mending. A message
-// that was not held is sent whatever happened: it was due before.
-func Pointless(d Delivery, events []Event) bool {
-	return d.Kind == Digest && d.Attempts == 0 && len(events) > 0 && !slices.ContainsFunc(events, func(e Event) bool {
-		kind, _ := e.Metric.Kind()
-		return kind.Repeats != PerEpisode || e.ResolvedAt.IsZero()
-	})
-}
