@@ -52,6 +52,12 @@ func (p *Panel) ruleFormModel(c *fiber.Ctx, id int64, r alert.Rule) (alerts.Form
 		}
 	}
 	fillRule(c, &m, r)
+	if m.AsksFirst = r.AsksFirst(); m.AsksFirst && r.TenantID != 0 {
+		var err error
+		if m.Outside, err = p.outside(c, r.TenantID, r.Named(), true, tenantPath(r.TenantID)+"/alerts/ask"); err != nil {
+			return m, err
+		}
+	}
 	return m, p.offerToRule(c, &m, r)
 }
 

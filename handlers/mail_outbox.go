@@ -40,8 +40,8 @@ func letterRow(l alert.Letter) mail.Row {
 	return mail.Row{File: l.File, Subject: l.Subject, To: l.To, Name: l.Name, At: l.At}
 }
 
-// endLink is the link that ends the mail to a customer's address: whoever has it may.
-var endLink = regexp.MustCompile(`(/unsubscribe/)[^\s"'<>?#&]+`)
+// endLink is a link that ends the mail to a customer's address, or agrees to it: whoever has it may.
+var endLink = regexp.MustCompile(`(/(?:unsubscribe|confirm)/)[^\s"'<>?#&]+`)
 
 // letter is the kept message that the path names. Who may only read gets it without its links that change something.
 func (p *Panel) letter(c *fiber.Ctx) (alert.OpenLetter, error) {

@@ -70,6 +70,7 @@ type Panel struct {
 	hub      *liveHub
 	audits   *auditor
 	tests    *ratelimit.Limiter // of channels
+	forged   *ratelimit.Limiter // links that were not made here
 }
 
 // New makes the browser side; Register puts its routes on an app.
@@ -80,7 +81,7 @@ func New(d Deps) *Panel {
 	if d.Operations == nil {
 		d.Operations = nothingRuns{}
 	}
-	p := &Panel{Deps: d, csrfKey: d.derive("csrf"), hub: newLiveHub(d.Log, d.Now), tests: ratelimit.New(ratelimit.Options{Now: d.Now})}
+	p := &Panel{Deps: d, csrfKey: d.derive("csrf"), hub: newLiveHub(d.Log, d.Now), tests: ratelimit.New(ratelimit.Options{Now: d.Now}), forged: ratelimit.New(ratelimit.Options{Now: d.Now})}
 	p.audits = newAuditor(d.Operations.Audit, d.Now, d.Log)
 	p.sessions = newSessionCookies(d.derive("session"), d.Sessions, p.secure())
 	return p

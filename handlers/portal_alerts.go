@@ -27,6 +27,7 @@ type TenantAlertStore interface {
 	SetTenantLanguage(ctx context.Context, tenantID int64, lang i18n.Lang) error
 	Channels(ctx context.Context, owner int64) ([]alert.Destination, error)
 	unsubscribeStore
+	outsideStore
 }
 
 // alertSettings are the pages of one side: the customer's own, or the team's about a customer.
@@ -45,6 +46,7 @@ func (h alertSettings) serve(r fiber.Router, path string) {
 	r.Get(path, h.show)
 	r.Post(path+"/language", h.speakTo)
 	r.Post(path+"/back", h.bringBack)
+	r.Post(path+"/ask", h.askAgain)
 	h.topics(r, path, alert.Customer)
 	if !h.portal {
 		h.topics(r, path+"/team", alert.Operator)

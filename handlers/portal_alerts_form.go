@@ -51,6 +51,11 @@ func (h alertSettings) form(c *fiber.Ctx, s settled, r alert.Rule) (alerts.Setti
 	for _, role := range alert.RolesFor(s.Audience) {
 		m.People = append(m.People, ui.Option{Value: string(role), Label: say.T("tenant_alerts.role_choice." + string(role)), Checked: slices.Contains(r.To.Roles, role)})
 	}
+	if r.AsksFirst() {
+		if m.Outside, err = h.outside(c, s.tenantID, r.Named(), !h.portal, h.askPath(c, s.tenantID)); err != nil {
+			return m, err
+		}
+	}
 	owner := int64(0)
 	if m.AddChannel = "/alerts/channels/new"; s.Audience == alert.Customer {
 		company := ui.Option{Value: "contacts", Label: say.T("tenant_alerts.company_choice"), Text: mailing.Email, Checked: r.To.Contacts}

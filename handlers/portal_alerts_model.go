@@ -39,6 +39,9 @@ func (h alertSettings) model(c *fiber.Ctx, tenantID int64) (m alerts.SettingsMod
 	if err != nil {
 		return m, err
 	}
+	if m.Outside, err = h.outside(c, tenantID, namedBy(rules), !h.portal, h.askPath(c, tenantID)); err != nil {
+		return m, err
+	}
 	named, err := h.channelsNamed(ctx, tenantID)
 	if err != nil {
 		return m, err
@@ -47,7 +50,7 @@ func (h alertSettings) model(c *fiber.Ctx, tenantID int64) (m alerts.SettingsMod
 	if err != nil {
 		return m, err
 	}
-	d := decided{rules: rules, covered: covered, named: named, plan: plan, base: m.Base, capPath: tenantPath(tenantID) + "/spend-cap"}
+	d := decided{outside: m.Outside, rules: rules, covered: covered, named: named, plan: plan, base: m.Base, capPath: tenantPath(tenantID) + "/spend-cap"}
 	if h.portal {
 		d.capPath = portalSpendCapPath
 	}
@@ -96,6 +99,7 @@ type decided struct {
 	rules   []alert.Rule
 	covered alert.Covered
 	named   map[int64]alert.Destination
+	outside []alerts.Outside // not told
 	plan    *usage.Allowance
 	base    string
 	capPath string
@@ -138,6 +142,9 @@ func (d decided) row(say i18n.Printer, t alert.Topic) alerts.Setting {
 	for _, r := range s.Rules {
 		if !s.Own && t.Audience == alert.Customer { // a wider rule's own addresses are not the customer's
 			r.To.Addresses, r.Escalation = nil, nil
+		}
+		if r.AsksFirst() {
+			r.To.Addresses = markedAddresses(say, r.To.Addresses, d.outside)
 		}
 		row.Key = r.KeyName
 		row.Rules = append(row.Rules, ruleModel(r, d.named))

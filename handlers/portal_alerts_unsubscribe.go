@@ -19,8 +19,13 @@ type unsubscribeStore interface {
 
 const unsubscribePath = "/unsubscribe/:token"
 
-// unsubscribe shows what the link at the end of an e-mail would end. It changes nothing: who checks links follows them too.
-func (p *Panel) unsubscribe(r fiber.Router) { r.Get(unsubscribePath, p.showUnsubscribe) }
+// unsubscribe shows what the link at the end of an e-mail would end, or what one that asks is about. It changes nothing: who checks
+// links follows them too.
+func (p *Panel) unsubscribe(r fiber.Router) {
+	r.Get(unsubscribePath, p.showUnsubscribe)
+	r.Get(confirmPath, p.showAsk)
+	r.Get(confirmPath+"/decline", p.showAsk) // as mail programs follow it that do not know the one click
+}
 
 // endMail serves what such a page posts, and the one click of mail programs (RFC 8058), which comes from their servers without
 // any cookie. The token of the link stands for a form's token: nobody else knows it, and all that it can change is the mail to
@@ -28,6 +33,8 @@ func (p *Panel) unsubscribe(r fiber.Router) { r.Get(unsubscribePath, p.showUnsub
 func (p *Panel) endMail(r fiber.Router) {
 	r.Post(unsubscribePath, p.unsubscribeNow)
 	r.Post(unsubscribePath+"/undo", p.resubscribe)
+	r.Post(confirmPath, p.answerAsk(true))
+	r.Post(confirmPath+"/decline", p.answerAsk(false))
 }
 
 // mailLink reads the address's token. The error says nothing of what was tried.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/fault"
@@ -124,30 +125,27 @@ type asker struct {
 }
 
 func (t *tx) asker(ctx context.Context, tenantID int64) (*asker, error) {
-	a := &asker{tx: t, tenantID: tenantID, known: map[string]bool{}, silent: map[string]bool{}}
+	a := &asker{tx: t, tenantID: tenantID, silent: map[string]bool{}}
 	if _, err := t.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('filaia_alert_addresses', $1))`, tenantID); err != nil {
 		return nil, err
 	}
 	if err := t.GetContext(ctx, &a.language, `SELECT language FROM tenants WHERE id = $1`, tenantID); err != nil {
 		return nil, known(err, tenantMissing)
 	}
-	var ours, silent []string
-	const people = `SELECT email FROM users WHERE tenant_id = $1 AND disabled_at IS NULL UNION SELECT email FROM tenants WHERE id = $1`
-	if err := t.SelectContext(ctx, &ours, people, tenantID); err != nil {
+	var err error
+	if a.known, err = knownTo(ctx, t, tenantID); err != nil {
 		return nil, err
 	}
+	var silent []string
 	if err := t.SelectContext(ctx, &silent, `SELECT address FROM alert_unsubscribes WHERE tenant_id = $1 AND metric = ''`, tenantID); err != nil {
 		return nil, err
-	}
-	for _, address := range ours {
-		a.known[alert.SameAddress(address)] = true
 	}
 	for _, address := range silent {
 		a.silent[alert.SameAddress(address)] = true
 	}
 	// One of the customer's own is named to who is asked; of the team that runs the installation nobody is.
 	who := tenancy.ActorOf(ctx)
-	err := t.GetContext(ctx, &a.by, `SELECT email FROM users WHERE id = $1 AND tenant_id = $2`, who.UserID, tenantID)
+	err = t.GetContext(ctx, &a.by, `SELECT email FROM users WHERE id = $1 AND tenant_id = $2`, who.UserID, tenantID)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
@@ -258,8 +256,8 @@ func (s *Store) AskAgain(ctx context.Context, tenantID int64, address string) er
 	return nil
 }
 
-// Asks are the addresses from outside that were ever named for a tenant, by address, without what their links are made of. The tenant
-// itself may see all of it.
+// Asks are the addresses from outside that were ever named for a tenant, by address, without what their links are made of, and without
+// those who have become its people since. The tenant itself may see all of it.
 func (s *Store) Asks(ctx context.Context, tenantID int64) ([]alert.Ask, error) {
 	var rows []askRow
 	const query = `SELECT ` + askColumns + `, coalesce(d.state, '') AS mail, coalesce(d.answer, '') AS answer FROM alert_addresses a JOIN tenants t ON t.id = a.tenant_id
@@ -270,9 +268,29 @@ func (s *Store) Asks(ctx context.Context, tenantID int64) ([]alert.Ask, error) {
 	if err != nil {
 		return nil, fmt.Errorf("addresses of tenant %d: %w", tenantID, err)
 	}
-	list := make([]alert.Ask, len(rows))
-	for i, r := range rows {
-		list[i] = r.ask()
+	known, err := knownTo(ctx, s.db, tenantID)
+	if err != nil {
+		return nil, fmt.Errorf("addresses of tenant %d: %w", tenantID, err)
+	}
+	var list []alert.Ask
+	for _, r := range rows {
+		if !known[r.Address] {
+			list = append(list, r.ask())
+		}
 	}
 	return list, nil
+}
+
+// knownTo are the addresses of who signs in for a tenant, and its own.
+func knownTo(ctx context.Context, db sqlx.QueryerContext, tenantID int64) (map[string]bool, error) {
+	var list []string
+	const people = `SELECT email FROM users WHERE tenant_id = $1 AND disabled_at IS NULL UNION SELECT email FROM tenants WHERE id = $1`
+	if err := sqlx.SelectContext(ctx, db, &list, people, tenantID); err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool, len(list))
+	for _, address := range list {
+		known[alert.SameAddress(address)] = true
+	}
+	return known, nil
 }

@@ -42,6 +42,8 @@ type FormModel struct {
 	Channels      []ui.Option
 	ChannelsGiven ChannelsGiven
 	EscalateRoles []ui.Option
+	AsksFirst     bool      // its addresses are told only once they have agreed
+	Outside       []Outside // of them, those that are not told
 	TimesOpen     bool
 	MoreOpen      bool
 
@@ -157,6 +159,9 @@ func (m FormModel) inputMode() string {
 func (m FormModel) addresses(name, label string) ui.Field {
 	f := m.helped(name, label, "alerts.help.addresses")
 	f.Optional, f.Rows = true, 2
+	if m.AsksFirst {
+		f.Help += " " + m.Frame.Printer.T("alert_confirm.help")
+	}
 	f.Attrs = templ.Attributes{"spellcheck": "false", "autocapitalize": "none", "placeholder": m.Frame.Printer.T("alerts.example_address")}
 	return f
 }

@@ -20,6 +20,7 @@ type SettingsModel struct {
 	Email    string         // of the company
 	Language string
 	Silent   []Silenced
+	Outside  []Outside // that are not told yet, or want not to be
 	Now      time.Time
 }
 
@@ -157,6 +158,7 @@ type SettingForm struct {
 	AddChannel string // where a channel is made; "": by somebody else
 	Several    bool   // more than one own rule decides; saving leaves one
 	Spread     bool   // people and times may be taken over for all topics
+	Outside    []Outside
 	Errors     map[string]string
 	Error      string
 }
