@@ -254,8 +254,9 @@ func TestASilentDatabaseIsGivenUpWithoutAContext(t *testing.T) {
 }
 
 func TestAnAnswerMayTakeLongerThanTheLimitAsLongAsItComes(t *testing.T) {
-	db := impatient(t, storetest.DB(t), 2*time.Second)
-	if _, err := db.Exec(`DO $$ BEGIN FOR i IN 1..10 LOOP RAISE NOTICE 'still here'; PERFORM pg_sleep(0.3); END LOOP; END $$`); err != nil {
+	t.Parallel()
+	db := impatient(t, storetest.DB(t), 5*time.Second)
+	if _, err := db.Exec(`DO $$ BEGIN FOR i IN 1..12 LOOP RAISE NOTICE 'still here'; PERFORM pg_sleep(0.5); END LOOP; END $$`); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -267,15 +268,24 @@ func TestACancelledQueryEndsInTheDatabaseAsWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	const runs = `SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'`
+	var running int
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err = s.db.ExecContext(ctx, `SELECT pg_sleep(600)`)
+	ended := make(chan error, 1)
+	go func() { _, err := s.db.ExecContext(ctx, `SELECT pg_sleep(600)`); ended <- err }()
+	for deadline := time.Now().Add(time.Minute); running == 0; time.Sleep(5 * time.Millisecond) {
+		if err := s.db.Get(&running, runs); err != nil || time.Now().After(deadline) {
+			t.Fatalf("the query never runs: %v", err)
+		}
+	}
+	cancel()
+	err = <-ended
 	var refused *pq.Error
 	if !errors.As(err, &refused) || refused.Code.Name() != "query_canceled" {
 		t.Fatalf("the query ends with %v", err)
 	}
-	var running int
-	if err := s.db.Get(&running, `SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'`); err != nil || running != 0 {
+	if err := s.db.Get(&running, runs); err != nil || running != 0 {
 		t.Fatalf("%d run on, %v", running, err)
 	}
 }

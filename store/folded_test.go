@@ -164,7 +164,7 @@ func TestFoldingMissesNoCommitUnderWay(t *testing.T) {
 // awaitFold waits until somebody waits for the lock of folding.
 func (s *shop) awaitFold(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		var waits bool
 		if err := s.db.Get(&waits, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`); err != nil {

@@ -88,7 +88,7 @@ func TestAHandBackThatWaitedForALeaseArrives(t *testing.T) {
 func (s *Store) awaitLock(t *testing.T) {
 	t.Helper()
 	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		var n int
 		if err := s.db.Get(&n, waiting); err != nil {
 			t.Fatal(err)
