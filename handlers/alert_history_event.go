@@ -188,6 +188,9 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 		}
 		m.Messages = append(m.Messages, model)
 	}
+	if err := p.explainUnsent(c, m.Messages, one, portal); err != nil {
+		return m, err
+	}
 	if one.AcknowledgedAt.IsZero() && one.ResolvedAt.IsZero() {
 		m.Acknowledge = here + "/acknowledge"
 	}

@@ -140,6 +140,39 @@ func (h alertSettings) askAgain(c *fiber.Ctx) error {
 	return h.render(c, item, item)
 }
 
+// explainUnsent says of messages that were not sent why, in the order of the alert's.
+func (p *Panel) explainUnsent(c *fiber.Ctx, messages []alerts.Message, one alert.Case, portal bool) error {
+	if !slices.ContainsFunc(one.Messages, func(m alert.Message) bool { return m.Reason != "" }) {
+		return nil
+	}
+	tenantID, say := one.Subject.TenantID, at(c).Say
+	asks, err := p.TenantAlerts.Asks(c.UserContext(), tenantID)
+	if err != nil {
+		return err
+	}
+	h := alertSettings{p, portal}
+	for i, m := range one.Messages {
+		if m.Reason == "" {
+			continue
+		}
+		shown := &messages[i]
+		shown.State, shown.Why = alerts.State{Word: say.T("alert_confirm.unsent"), Tone: ui.Neutral}, say.T("alert_confirm.unsent.unknown")
+		place := slices.IndexFunc(asks, func(a alert.Ask) bool { return a.Address == alert.SameAddress(m.Recipient) })
+		if place < 0 {
+			continue
+		}
+		switch a := asks[place]; a.State(p.Now()) {
+		case alert.AskConfirmed:
+			shown.Why = say.T("alert_confirm.unsent.confirmed", "when", say.DateTime(a.ConfirmedAt))
+		case alert.AskDeclined:
+			shown.Why = say.T("alert_confirm.unsent.declined")
+		default:
+			shown.Why, shown.Ask = say.T("alert_confirm.unsent.open", "when", say.DateTime(a.AskedAt)), h.askPath(c, tenantID)
+		}
+	}
+	return nil
+}
+
 // ---- what who was asked answers
 
 const confirmPath = "/confirm/:token"

@@ -135,6 +135,8 @@ type Message struct {
 	Resend    string // where it is asked to be sent, or sent again; empty where it can't be
 	Again     string // what the button for that says
 	MessageID string
+	Why       string // it was not sent; "": it was, or will be
+	Ask       string // where its address is asked again whether it agrees; "": there is no need, or by somebody else
 }
 
 // EventModel is one alert with all that is known of it.
