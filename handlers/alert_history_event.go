@@ -169,7 +169,7 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 	what := whatOf(one.Event, portal)
 	m := alerts.EventModel{
 		Portal: portal, Crumbs: []ui.Link{{Label: say.T("alert_events.title"), Href: h.path}}, ID: id, Title: what.Sentence(say),
-		State: progressState(say, one.Entry, portal), At: one.RaisedAt, Now: now, Next: what.Next(say),
+		State: progressState(say, one.Entry, portal), At: one.RaisedAt, Now: now, Next: nextOf(say, what, now),
 		Figures: what.Figures(say), Course: course(say, one, portal), Facts: eventFacts(say, one, portal), CSRF: p.formToken(c),
 		Here: here, Stream: here + "/live", Mark: caseMark(one),
 	}
@@ -247,4 +247,12 @@ func (p *Panel) teamSide(say i18n.Printer, m *alerts.EventModel, one alert.Case,
 	if id := one.Subject.TenantID; id != 0 {
 		m.Links = append(m.Links, ui.Link{Label: say.T("alert_events.todo.tenant"), Href: tenantPath(id)})
 	}
+}
+
+// nextOf is what happens from here on; of a period that is over nothing does.
+func nextOf(say i18n.Printer, what alerts.What, now time.Time) string {
+	if !what.PeriodEnd.IsZero() && !now.Before(what.PeriodEnd) {
+		return ""
+	}
+	return what.Next(say)
 }

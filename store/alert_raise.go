@@ -99,7 +99,8 @@ type standingRow struct {
 	UsedOut        int64         `db:"used_out"`
 	Charged        int64         `db:"charge_brl_micros"`
 	Cap            int64         `db:"cap_micros"`
-	Over           bool          `db:"is_over"` // the customer has gone, or the key's own plan has ended
+	Capped         bool          `db:"capped"`
+	Over           bool          `db:"is_over"` // the customer has gone, or the key's own plan has ended, or the period has long
 }
 
 func (r *standingRow) standing() alert.Standing {
@@ -107,7 +108,7 @@ func (r *standingRow) standing() alert.Standing {
 		Subject: alert.OfSubscription(r.SubscriptionID, r.TenantID, r.KeyID.Int64),
 		Covered: alert.Covered{PlanID: r.PlanID, TenantID: r.TenantID, KeyID: r.KeyID.Int64},
 		Start:   r.Start.UTC(), LimitIn: r.LimitIn, UsedIn: r.UsedIn, LimitOut: r.LimitOut, UsedOut: r.UsedOut,
-		Charged: money.Micros(r.Charged), Cap: money.Micros(r.Cap),
+		Charged: money.Micros(r.Charged), Cap: money.Micros(r.Cap), Capped: r.Capped,
 		Details: alert.Details{
 			Tenant: r.Tenant, Plan: r.Plan, Key: r.Key, Zone: r.Zone, Blocks: r.Blocks, OveragePrice: money.Micros(r.Price),
 			PeriodStart: r.Start.UTC(), PeriodEnd: r.End.UTC(),
@@ -132,7 +133,7 @@ func (t *tx) look(ctx context.Context, periods []int64, version int64) error {
 		s := rows[i].standing()
 		holding[i] = alert.Effective(rules.of(s.Covered), s.Covered)
 		due[i], next[i] = s.Look(holding[i])
-		if rows[i].Over || rows[i].End.Add(lateAlert).Before(t.now) {
+		if rows[i].Over {
 			due[i] = nil
 		}
 		if len(due[i]) > 0 {
@@ -156,12 +157,14 @@ func (t *tx) look(ctx context.Context, periods []int64, version int64) error {
 	return t.lookAgain(ctx, rows, next, version)
 }
 
+// standings reads periods. Whether one is long over both clocks must say: a server's that is wrong would silence what is never looked at again.
 func (t *tx) standings(ctx context.Context, periods []int64) ([]standingRow, error) {
 	const query = `SELECT p.id AS period_id, p.subscription_id, p.tenant_id, v.plan_id, k.id AS key_id, p.starts_at, p.ends_at, n.name AS tenant,
-			pl.name AS plan, coalesce(k.name, '') AS key_name, n.time_zone, v.overage = 'block' AS blocks,
+			pl.name AS plan, coalesce(k.name, '') AS key_name, n.time_zone, v.overage = 'block' OR coalesce(b.spend_cap_micros < v.overage_price_micros, false) AS blocks,
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
 			b.limit_in, b.used_in, b.limit_out, b.used_out, b.charge_brl_micros, coalesce(b.spend_cap_micros, 0) AS cap_micros,
-			n.status = 'closed' OR s.ended_at IS NOT NULL AS is_over
+			b.spend_cap_micros IS NOT NULL AS capped,
+			n.status = 'closed' OR s.ended_at IS NOT NULL OR p.ends_at + $2 * interval '1 second' < least(now(), $3) AS is_over
 		FROM billing_periods p
 		JOIN quota_buckets b ON b.period_id = p.id
 		JOIN plan_versions v ON v.id = p.plan_version_id JOIN plans pl ON pl.id = v.plan_id
@@ -170,7 +173,7 @@ func (t *tx) standings(ctx context.Context, periods []int64) ([]standingRow, err
 			ORDER BY revoked_at IS NULL DESC, id DESC LIMIT 1) k ON true
 		WHERE p.id = ANY ($1::bigint[]) ORDER BY p.id`
 	var rows []standingRow
-	if err := t.SelectContext(ctx, &rows, query, ints(periods, func(id *int64) int64 { return *id })); err != nil {
+	if err := t.SelectContext(ctx, &rows, query, ints(periods, func(id *int64) int64 { return *id }), int64(lateAlert.Seconds()), t.now); err != nil {
 		return nil, fmt.Errorf("read standings: %w", err)
 	}
 	return rows, nil
@@ -258,80 +261,6 @@ func (t *tx) lookAgain(ctx context.Context, rows []standingRow, next []alert.Nex
 		return fmt.Errorf("note when to look again: %w", err)
 	}
 	return nil
-}
-
-// dueBatch is how many periods are looked at in one transaction.
-const dueBatch = 500
-
-// RaiseDue looks at periods whose rules or limits changed and that nobody has called in since: what they have reached is told
-// without a call. Any replica may do it at any time; buckets that a commit holds are left to the commit, or to the next time.
-func (s *Store) RaiseDue(ctx context.Context) error {
-	if err := s.raiseDue(ctx, `SELECT b.period_id FROM quota_buckets b WHERE b.alert_version = 0`); err != nil {
-		return err
-	}
-	var version int64
-	if err := s.db.GetContext(ctx, &version, rulesVersion); err != nil {
-		return fmt.Errorf("read the rules' version: %w", err)
-	}
-	if s.lookedUnder.Load() == version {
-		return nil
-	}
-	// Open periods are few beside those that ever were. They are named to the database, which would otherwise have to guess how many
-	// buckets are under other rules: where none is, and then all are, it would compare each with each.
-	var open []int64
-	if err := s.db.SelectContext(ctx, &open, `SELECT id FROM billing_periods WHERE ends_at > now() AND starts_at <= now() ORDER BY id`); err != nil {
-		return fmt.Errorf("find open periods: %w", err)
-	}
-	all := true
-	for ids := range slices.Chunk(open, dueBatch) {
-		const older = `SELECT b.period_id FROM quota_buckets b WHERE b.period_id = ANY ($1::bigint[]) AND b.alert_version <> (` + rulesVersion + `)`
-		list := ints(ids, func(id *int64) int64 { return *id })
-		if err := s.raiseDue(ctx, older, list); err != nil {
-			return err
-		}
-		// A bucket that was held just now may have been held by a commit that knows the rules of before.
-		var left bool
-		if err := s.db.GetContext(ctx, &left, `SELECT EXISTS (`+older+`)`, list); err != nil {
-			return fmt.Errorf("find periods to look at: %w", err)
-		}
-		all = all && !left
-	}
-	if all {
-		s.lookedUnder.Store(version)
-	}
-	return nil
-}
-
-const rulesVersion = `SELECT coalesce((SELECT version FROM alert_version), 1)`
-
-// raiseDue looks at the buckets b that a query finds, a part at a time.
-func (s *Store) raiseDue(ctx context.Context, query string, args ...any) error {
-	for {
-		looked := 0
-		err := s.inTx(ctx, func(t *tx) error {
-			ctx, cancel := context.WithTimeout(ctx, lookTime)
-			defer cancel()
-			var version int64
-			if err := t.GetContext(ctx, &version, rulesVersion); err != nil {
-				return fmt.Errorf("read the rules' version: %w", err)
-			}
-			var ids []int64
-			if err := t.SelectContext(ctx, &ids, query+fmt.Sprintf(` ORDER BY b.period_id LIMIT %d FOR UPDATE OF b SKIP LOCKED`, dueBatch), args...); err != nil {
-				return fmt.Errorf("find periods to look at: %w", err)
-			}
-			looked = len(ids)
-			if looked == 0 {
-				return nil
-			}
-			return t.look(ctx, ids, version)
-		})
-		if err != nil {
-			return fmt.Errorf("look at periods: %w", err)
-		}
-		if looked < dueBatch {
-			return nil
-		}
-	}
 }
 
 // ruleSet holds the rules that may cover the periods of one look, by what they cover.

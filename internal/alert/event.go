@@ -64,7 +64,8 @@ type Details struct {
 	Blocks       bool         `json:"blocks,omitempty"` // above the plan calls are refused; else charged
 	OveragePrice money.Micros `json:"overage_price,omitempty"`
 	Charged      money.Micros `json:"charged,omitempty"` // BRL, of the period
-	Cap          money.Micros `json:"cap,omitempty"`     // BRL; 0: none
+	Cap          money.Micros `json:"cap,omitempty"`     // BRL
+	Capped       bool         `json:"capped,omitempty"`  // there is a cap, though it may be of nothing
 	PeriodStart  time.Time    `json:"period_start,omitzero"`
 	PeriodEnd    time.Time    `json:"period_end,omitzero"`
 

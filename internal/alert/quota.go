@@ -19,7 +19,8 @@ type Standing struct {
 	LimitIn, UsedIn   int64
 	LimitOut, UsedOut int64
 	Charged           money.Micros // BRL
-	Cap               money.Micros // BRL, on what is charged; 0: none
+	Cap               money.Micros // BRL, on what is charged
+	Capped            bool         // there is a cap: one that pays for no token has the plan refuse at its limits
 	Details           Details      // names and terms; Look fills the figures in
 }
 
@@ -160,7 +161,7 @@ func (s *Standing) Fresh(due []Due, holding []Rule, told []Raised, group uuid.UU
 
 func (s *Standing) details() Details {
 	d := s.Details
-	d.LimitIn, d.UsedIn, d.LimitOut, d.UsedOut, d.Charged, d.Cap = s.LimitIn, s.UsedIn, s.LimitOut, s.UsedOut, s.Charged, s.Cap
+	d.LimitIn, d.UsedIn, d.LimitOut, d.UsedOut, d.Charged, d.Cap, d.Capped = s.LimitIn, s.UsedIn, s.LimitOut, s.UsedOut, s.Charged, s.Cap, s.Capped
 	return d
 }
 

@@ -163,6 +163,9 @@ func detailsOf(e *alert.Event) Details {
 	if d.LimitIn != 0 || d.LimitOut != 0 {
 		out.Input, out.Output = &Meter{d.UsedIn, d.LimitIn}, &Meter{d.UsedOut, d.LimitOut}
 		out.AbovePlan = "charged"
+		if d.Capped && out.Cap == nil {
+			out.Cap = new(Amount) // a cap of nothing is one
+		}
 		if d.Blocks {
 			out.AbovePlan = "blocked"
 		}

@@ -64,6 +64,7 @@ type Alert struct {
 	LimitIn, UsedIn, LimitOut, UsedOut                   int64
 	Blocks                                               bool // above the plan calls are refused; else charged
 	OveragePrice, Charged, Cap                           money.Micros
+	Capped                                               bool // there is a cap, though it may be of nothing
 	PeriodEnd                                            time.Time
 	Window                                               int // minutes
 	Base, Now, Calls, Failures                           int64

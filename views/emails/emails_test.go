@@ -132,6 +132,12 @@ func TestWhatHappensNextFollowsThePlan(t *testing.T) {
 	full.Metric, full.Unit, full.Charged = "overage", "brl", 200_000_000
 	changed := quotaAlert(2_400_000, 50_000_000)
 	changed.Metric, changed.Unit, changed.Charged = "overage", "brl", 50_000_000
+	nothing := quotaAlert(3_000_000, 10_000)
+	nothing.Capped = true
+	late := quotaAlert(3_000_000, 10_000)
+	late.PeriodEnd = now
+	lateCap := full
+	lateCap.Metric, lateCap.Unit, lateCap.Threshold, lateCap.Value, lateCap.PeriodEnd = "spend_cap", "percent", 10_000, 10_000, now.Add(-time.Hour)
 	cases := []struct {
 		name        string
 		alert       Alert
@@ -140,14 +146,20 @@ func TestWhatHappensNextFollowsThePlan(t *testing.T) {
 	}{
 		{"refused now", quotaAlert(3_000_000, 10_000), "Seus tokens de entrada acabaram: as chamadas estão sendo recusadas",
 			[]string{"Novas chamadas estão sendo recusadas agora, até a renovação em 01/12/2026.", "100%"}, []string{"Ao chegar a 100%", "R$"}},
-		{"charged soon", charging, "Você usou 80,1% dos tokens de entrada do plano Pro",
+		{"charged soon", charging, "Você usou 80% dos tokens de entrada do plano Pro",
 			[]string{"Acima da franquia as chamadas continuam, e cada token a mais custa R$\u00a00,0001.", "Não há teto de gasto extra."}, []string{"recusadas"}},
-		{"capped", capped, "Você usou 80,1% dos tokens de entrada do plano Pro",
+		{"capped", capped, "Você usou 80% dos tokens de entrada do plano Pro",
 			[]string{"Seu teto de gasto extra é de R$\u00a0200,00: ao chegar nele, novas chamadas são recusadas até a renovação, em 01/12/2026."}, []string{"Não há teto"}},
 		{"charged now", over, "Sua franquia de entrada acabou: o que passar dela é cobrado",
 			[]string{"Daqui em diante, cada token a mais custa R$\u00a00,0001.", "1 token", "um plano maior pode sair mais barato"}, []string{"sendo recusadas"}},
 		{"cap reached", full, "Seu excedente neste período chegou a R$\u00a0200,00",
 			[]string{"Novas chamadas estão sendo recusadas agora", "aumente o teto"}, []string{"As chamadas continuam"}},
+		{"a cap of nothing", nothing, "Seus tokens de entrada acabaram: as chamadas estão sendo recusadas",
+			[]string{"Novas chamadas estão sendo recusadas agora", "R$\u00a00,00", "aumente o teto"}, []string{"As chamadas continuam", "Não há teto", "plano maior"}},
+		{"told late", late, "Você usou 100% dos tokens de entrada do período que terminou em 22/11/2026 14:05",
+			[]string{"O período terminou em 22/11/2026 14:05.", "as chamadas seguem normalmente"}, []string{"sendo recusadas", "acabaram", "plano maior"}},
+		{"a cap told late", lateCap, "Você chegou a 100% do seu teto de gasto extra",
+			[]string{"O período terminou em 22/11/2026 13:05.", "as chamadas seguem normalmente"}, []string{"sendo recusadas", "aumente o teto"}},
 		{"charged before, refused later", changed, "Seu excedente neste período chegou a R$\u00a050,00",
 			[]string{"Ao chegar a 100%, novas chamadas são recusadas"}, []string{"recusadas agora", "As chamadas continuam"}},
 	}

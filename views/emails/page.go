@@ -111,7 +111,7 @@ func (m *Message) stories() ([]told, error) {
 			continue
 		}
 		at[f] = len(stories)
-		s, err := (&teller{m.Printer, a, m.Customer, m.PublicURL}).tell()
+		s, err := (&teller{m.Printer, a, m.Customer, m.PublicURL, m.SentAt}).tell()
 		if err != nil {
 			return nil, err
 		}

@@ -52,7 +52,7 @@ func (t *teller) quota() story {
 	words := append(q.words(t.Printer), "share", percent(t.Printer, part), "plan", t.Plan, "key", t.Key, "used", t.Int(q.used), "limit", t.Int(q.limit), "left", t.Int(q.left()))
 	over := part >= whole
 	s := story{tone: pressing(part), figure: percent(t.Printer, part), caption: t.t("quota.caption", words...), filled: part, button: t.ofCustomer()}
-	if over && !t.Blocks {
+	if over && (!t.Blocks || t.ended()) {
 		s.tone = warn // the calls go on
 	}
 	s.subject = t.quotaSubject(over, words)
@@ -77,6 +77,8 @@ func (t *teller) quotaSubject(over bool, words []any) string {
 		of = "key."
 	}
 	switch {
+	case over && t.ended():
+		return t.to("quota.subject."+of+"ended", append(words, "end", lastDay(t.Printer, t.PeriodEnd))...)
 	case over && t.Blocks:
 		return t.to("quota.subject."+of+"refused", words...)
 	case over:
@@ -89,11 +91,16 @@ func (t *teller) quotaSubject(over bool, words []any) string {
 	return t.to("quota.subject."+of+"share", words...)
 }
 
+// ended tells that the period is over: its end came while the message waited, or the calls were counted late.
+func (t *teller) ended() bool { return !t.PeriodEnd.IsZero() && !t.now.Before(t.PeriodEnd) }
+
 // periodEnds says when the use begins anew.
 func (t *teller) periodEnds(over bool) string {
 	switch {
 	case t.PeriodEnd.IsZero():
 		return ""
+	case t.ended():
+		return t.t("period.ended", "end", lastDay(t.Printer, t.PeriodEnd))
 	case over:
 		return t.t("period.renews", "end", moment(t.Printer, t.PeriodEnd))
 	}
@@ -141,7 +148,7 @@ func (t *teller) chargeFacts(s *story) {
 	if t.Charged > 0 {
 		s.fact(t.t("fact.charged"), brl(t.Printer, t.Charged))
 	}
-	if t.Cap > 0 {
+	if t.capped() {
 		s.fact(t.t("fact.cap"), brl(t.Printer, t.Cap))
 	}
 }
@@ -152,11 +159,19 @@ func (t *teller) aboveThePlan(s *story, over bool) {
 	if over {
 		when = "now"
 	}
+	if t.ended() {
+		s.next = append(s.next, t.t("next.ended"))
+		return
+	}
+	if t.Blocks && t.capped() { // the plan would charge, and the cap pays for nothing
+		s.next = append(s.next, t.until("next.refused."+when), t.to("next.cap_raise."+when))
+		return
+	}
 	if t.Blocks {
 		s.next = append(s.next, t.until("next.refused."+when), t.to("next.bigger_plan."+when))
 		return
 	}
-	if t.Cap > 0 && t.Charged >= t.Cap {
+	if t.capped() && t.Charged+t.OveragePrice > t.Cap {
 		s.tone = bad
 		s.next = append(s.next, t.until("next.refused.now"), t.to("next.cap_raise.now"))
 		return
@@ -172,9 +187,12 @@ func (t *teller) aboveThePlan(s *story, over bool) {
 	}
 }
 
+// capped tells that there is a cap. Alerts of earlier builds know only one that pays for something.
+func (t *teller) capped() bool { return t.Capped || t.Cap > 0 }
+
 // capNext says what the cap does, or that there is none.
 func (t *teller) capNext(s *story) {
-	if t.Cap > 0 {
+	if t.capped() {
 		s.next = append(s.next, t.until(t.whose("next.cap"), "cap", brl(t.Printer, t.Cap)))
 	} else if t.customer {
 		s.next = append(s.next, t.t("next.no_cap"))
@@ -205,7 +223,7 @@ func (t *teller) forecast() story {
 	}
 	words := append(q.words(t.Printer), "share", roughly(t.Printer, t.Value), "key", t.Key)
 	s := story{tone: warn, figure: roughly(t.Printer, t.Value), caption: t.t("forecast.caption", words...), filled: min(t.Value, whole), button: t.ofCustomer()}
-	if t.RunsOutAt.IsZero() {
+	if t.RunsOutAt.IsZero() || t.ended() {
 		s.subject = t.to("forecast.subject.share", words...)
 		s.lead = t.t("forecast.lead.share", words...)
 	} else {
@@ -251,10 +269,12 @@ func (t *teller) spendCap() story {
 	if t.Cap == 0 || t.Charged == 0 { // the figures were not kept
 		part = t.Value
 	}
-	words := []any{"share", percent(t.Printer, part), "cap", brl(t.Printer, t.Cap), "amount", brl(t.Printer, t.Charged), "left", brl(t.Printer, max(t.Cap-t.Charged, 0)), "key", t.Key}
+	words := []any{"share", percent(t.Printer, part), "cap", brl(t.Printer, t.Cap), "amount", brl(t.Printer, t.Charged), "left", brl(t.Printer, t.capLeft()), "key", t.Key}
 	s := story{tone: pressing(part), figure: percent(t.Printer, part), caption: t.t("cap.caption"), filled: part, button: t.ofCap()}
 	over := part >= whole
 	switch {
+	case t.ended():
+		s.tone, s.subject, s.next = warn, t.to("cap.subject.share", words...), []string{t.t("next.ended")}
 	case over:
 		s.subject = t.to("cap.subject.over", words...)
 		s.next = []string{t.until("next.refused.now"), t.to("next.cap_raise.now")}
@@ -276,7 +296,7 @@ func (t *teller) spendCap() story {
 func (t *teller) moneyFacts(s *story, input, output pool) {
 	t.chargeFacts(s)
 	if t.Cap > t.Charged {
-		s.fact(t.t("fact.cap_left"), brl(t.Printer, max(t.Cap-t.Charged, 0)))
+		s.fact(t.t("fact.cap_left"), brl(t.Printer, t.capLeft()))
 	}
 	for _, q := range []pool{input, output} {
 		if q.limit > 0 {

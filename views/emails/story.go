@@ -45,6 +45,7 @@ type teller struct {
 	Alert
 	customer bool
 	base     string // of links
+	now      time.Time
 }
 
 // t is the text of key, filled from args; it is of the family of this package.

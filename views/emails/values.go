@@ -44,17 +44,15 @@ func share(used, limit int64) int64 {
 	return int64(min(part, 1<<63-1))
 }
 
-// brl writes reais, cut to cents: an amount never reads as a threshold that it has not come to.
-func brl(p i18n.Printer, m money.Micros) string { return p.Money(cents(int64(m)), "BRL") }
+// brl writes reais as bills and pages do: rounded to cents.
+func brl(p i18n.Printer, m money.Micros) string { return p.Money(int64(m), "BRL") }
 
-func usd(p i18n.Printer, micros int64) string { return p.Money(cents(micros), "USD") }
+func usd(p i18n.Printer, micros int64) string { return p.Money(micros, "USD") }
 
-func cents(micros int64) int64 {
+// capLeft is what the cap still allows; with what is charged, as both are written, it adds up to the cap.
+func (a *Alert) capLeft() money.Micros {
 	const cent = 10_000
-	if micros < cent {
-		return micros
-	}
-	return micros / cent * cent
+	return max(a.Cap-(a.Charged+cent/2)/cent*cent, 0)
 }
 
 func tokens(p i18n.Printer, n int64) string { return p.T("emails.tokens", "n", n) }

@@ -1,6 +1,7 @@
 package emails
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/money"
 )
 
 func TestAPercentageIsNeverRoundedUp(t *testing.T) {
@@ -45,18 +47,23 @@ func TestOneTokenBelowTheLimitDoesNotReadAsAllOfIt(t *testing.T) {
 	text := render(t, message(i18n.PtBR, true, quotaAlert(2_999_999, 9000)))
 	text.lacks(t, "(100%)", "100% dos", "100,0%", "recusadas agora")
 	text.wants(t, "99,9%", "1 token")
-	if want := "Você usou 99% dos tokens de entrada do plano Pro"; text.Subject != want {
+	if want := "Você usou 99,9% dos tokens de entrada do plano Pro"; text.Subject != want {
 		t.Errorf("subject %q", text.Subject)
 	}
 }
 
-func TestMoneyIsCutToCents(t *testing.T) {
-	pt := i18n.NewPrinter(i18n.PtBR, nil)
-	for micros, want := range map[int64]string{99_999_999: "R$\u00a099,99", 100_000_000: "R$\u00a0100,00", 1_234_567_000_000: "R$\u00a01.234.567,00", 100: "R$\u00a00,0001"} {
-		if got := quantity(pt, "brl", micros); got != want {
-			t.Errorf("%d micros = %q, want %q", micros, got, want)
+func TestWhatIsChargedAndWhatIsLeftAddUpToTheCap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := Alert{Cap: money.Micros(rapid.Int64Range(0, 100_000).Draw(t, "cents") * 10_000)}
+		a.Charged = money.Micros(rapid.Int64Range(0, int64(a.Cap)).Draw(t, "charged"))
+		en := i18n.NewPrinter(i18n.En, nil)
+		plain := strings.NewReplacer("R$", "", "\u00a0", "", " ", "", ",", "")
+		charged, err := strconv.ParseFloat(plain.Replace(brl(en, a.Charged)), 64)
+		left, err2 := strconv.ParseFloat(plain.Replace(brl(en, a.capLeft())), 64)
+		if err != nil || err2 != nil || math.Abs(charged+left-float64(a.Cap)/1e6) > 0.001 && a.Charged >= 10_000 {
+			t.Fatalf("%v and %v of %v (%v, %v)", charged, left, a.Cap, err, err2)
 		}
-	}
+	})
 }
 
 func TestQuantitiesCarryTheirUnit(t *testing.T) {
