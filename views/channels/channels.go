@@ -43,14 +43,15 @@ func (c Channel) href(s Side) string { return s.Base + "/" + c.ID }
 
 func (c Channel) kind(p i18n.Printer) string { return p.T("channels.kind." + c.Kind) }
 
-func (c Channel) state() templState {
+func (c Channel) standing() standing {
 	if c.Active {
-		return templState{ui.OK, "channels.state.active"}
+		return standing{ui.OK, "channels.state.active"}
 	}
-	return templState{ui.Neutral, "channels.state.inactive"}
+	return standing{ui.Neutral, "channels.state.inactive"}
 }
 
-type templState struct {
+// standing is how a channel stands: its colour and the key of its word.
+type standing struct {
 	tone ui.Tone
 	key  string
 }
@@ -111,7 +112,7 @@ func (m FormModel) field(name string) ui.Field {
 	p := m.Frame.Printer
 	return ui.Field{
 		Name: name, Label: p.T("channels.field." + name), Value: m.Values[name], Error: m.Errors[name], Autocomplete: "off",
-		Attrs: map[string]any{"spellcheck": "false", "data-1p-ignore": "", "data-lpignore": "true"},
+		Attrs: ui.Unmanaged(),
 	}
 }
 
@@ -175,7 +176,7 @@ func (m FormModel) guide() []string {
 // Rule is one that names the channel.
 type Rule struct {
 	Name, Audience string
-	Href           string // "": it has no page here
+	Href           string
 	Enabled        bool
 }
 

@@ -165,7 +165,7 @@ func (m FormModel) field(name, label, help string) ui.Field {
 // secret is a field that password managers leave alone.
 func (m FormModel) secret(name, label, help string) ui.Field {
 	f := m.field(name, label, help)
-	f.Attrs = map[string]any{"spellcheck": "false", "data-1p-ignore": "", "data-lpignore": "true"}
+	f.Attrs = ui.Unmanaged()
 	return f
 }
 

@@ -422,7 +422,7 @@ func fields(p i18n.Printer, m FormModel) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.PasswordField(p, ui.Field{Name: "credential", Label: p.T("providers.field.credential"), Help: m.credentialHelp(), Error: m.Errors["credential"], Optional: true, Autocomplete: "off", Attrs: templ.Attributes{"spellcheck": "false", "data-1p-ignore": "", "data-lpignore": "true"}}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.PasswordField(p, ui.Field{Name: "credential", Label: p.T("providers.field.credential"), Help: m.credentialHelp(), Error: m.Errors["credential"], Optional: true, Autocomplete: "off", Attrs: ui.Unmanaged()}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

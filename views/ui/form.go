@@ -38,6 +38,11 @@ type Option struct {
 	Checked            bool
 }
 
+// Unmanaged are the attributes of a field that password managers and spelling leave alone.
+func Unmanaged() templ.Attributes {
+	return templ.Attributes{"spellcheck": "false", "data-1p-ignore": "", "data-lpignore": "true"}
+}
+
 func (f Field) id() string { return "f-" + f.Name }
 
 func (f Field) optionID(i int) string { return f.id() + "-" + itoa(i) }
