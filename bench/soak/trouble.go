@@ -180,7 +180,7 @@ func (s *soak) apply(t trouble) error {
 		one.freeze()
 		wait()
 		one.thaw()
-		return one.ready(ctx, 30*time.Second)
+		return one.ready(ctx, 2*time.Minute)
 	case killPostgres:
 		s.pg.kill()
 		wait()
@@ -209,7 +209,7 @@ func (s *soak) again(ctx context.Context, replicas ...*replica) error {
 		}
 	}
 	for _, one := range replicas {
-		if err := one.ready(ctx, 60*time.Second); err != nil {
+		if err := one.ready(ctx, 2*time.Minute); err != nil {
 			return err
 		}
 	}
