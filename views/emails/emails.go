@@ -80,7 +80,7 @@ type Day struct {
 // Text is a rendered message.
 type Text struct {
 	Subject, Plain, HTML string
-	Short                string // one to three lines for chats, without markup
+	Short                string // the subject and a few lines more for chats, without markup
 	Link                 string // what to do about it
 }
 

@@ -114,7 +114,7 @@ func TestAQuotaAlertTellsTheTeamWhichCustomer(t *testing.T) {
 	if want := "Padaria Sol: 80.1% of the input quota used"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
-	text.wants(t, "2,403,750 of 3,000,000 (80.1%)", "At 100%, new calls are refused until the quota renews, on 1 Dec 2026.", "Offer a bigger plan")
+	text.wants(t, "2,403,750 of 3,000,000 (80.1%)", "At 100%, new calls are refused until the quota renews on 1 Dec 2026.", "Offer a bigger plan")
 	text.lacks(t, "Hello", "nsubscribe", "/portal")
 	if text.Link != "https://ia.example.com/tenants/3" || !strings.Contains(text.Plain, "https://ia.example.com/alerts/7\n") {
 		t.Errorf("links: main %q in\n%s", text.Link, text.Plain)
@@ -196,7 +196,7 @@ func TestAJumpOverThresholdsIsToldOnceWithTheOthersMentioned(t *testing.T) {
 	if want := "Padaria Sol: 92% da franquia de entrada usados (e mais 1 alerta)"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
-	text.wants(t, "Os limites de 50% e 80% também foram ultrapassados.", "Padaria Sol: 50% da franquia de saída usados")
+	text.wants(t, "As marcas de 50% e 80% também já foram atingidas.", "Padaria Sol: 50% da franquia de saída usados")
 	if n := strings.Count(text.Plain, "https://ia.example.com/alerts/"); n != 3 { // its own, the other's, and the rules
 		t.Errorf("%d links to alerts:\n%s", n, text.Plain)
 	}
@@ -218,8 +218,12 @@ func TestADigestListsTheMostUrgentFirstAndTheResolvedLast(t *testing.T) {
 	if !(0 < first && first < second && second < third) {
 		t.Errorf("order %d, %d, %d:\n%s", first, second, third, text.Plain)
 	}
-	if text.Link != "https://ia.example.com/alerts" || strings.Count(text.Short, "\n") != 2 {
-		t.Errorf("link %q, for chats %q", text.Link, text.Short)
+	if text.Link != "https://ia.example.com/alerts" {
+		t.Errorf("link %q", text.Link)
+	}
+	if want := text.Subject + "\n• Mercado Lua: 100% da franquia de entrada usados, chamadas recusadas\n• Padaria Sol: 50% da franquia de entrada usados\n" +
+		"• Bar Mar: 100% da franquia de entrada usados, chamadas recusadas (já resolvido)"; text.Short != want {
+		t.Errorf("for chats\n%s\nwant\n%s", text.Short, want)
 	}
 }
 
@@ -246,6 +250,9 @@ func TestALongDigestListsTheFirstAndCountsTheRest(t *testing.T) {
 	if n := strings.Count(text.Plain, "* Cliente "); n != 25 {
 		t.Errorf("%d are listed", n)
 	}
+	if n := strings.Count(text.Short, "\n• Cliente "); n != 10 || !strings.HasSuffix(text.Short, "E mais 2.990 alertas, no histórico") {
+		t.Errorf("for chats %s", text.Short)
+	}
 	if len(text.HTML) > 100_000 || !strings.Contains(text.HTML, `href="https://ia.example.com/alerts"`) {
 		t.Errorf("%d bytes", len(text.HTML))
 	}
@@ -258,7 +265,7 @@ func TestAnEscalationSaysForHowLongNobodyConfirmed(t *testing.T) {
 	if want := "[Sem confirmação há 30\u00a0min] Padaria Sol: 80% da franquia de entrada usados"; text.Subject != want {
 		t.Errorf("subject %q, want %q", text.Subject, want)
 	}
-	text.wants(t, "Ninguém confirmou este alerta há 30 min, desde 22/11/2026 14:05.")
+	text.wants(t, "Este alerta espera confirmação há 30 min, desde 22/11/2026 14:05.", "22/11/2026 14:35 (horário de Brasília)")
 	if text.Link != "https://ia.example.com/alerts/7" {
 		t.Errorf("main link %q: the thing to do is to confirm", text.Link)
 	}

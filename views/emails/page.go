@@ -150,6 +150,9 @@ func (t tone) rank() int { return slices.Index([]tone{good, info, warn, bad}, t)
 // one tells a single alert with all its figures.
 func (m *Message) one(pg *page, s told) {
 	pg.subject, pg.title, pg.tone, pg.label = s.subject, s.subject, s.tone, m.t("tone."+string(s.tone))
+	if !s.RaisedAt.IsZero() { // which the figures are of; when it was sent stands at the end
+		pg.when = m.Printer.DateTime(s.RaisedAt)
+	}
 	pg.figure, pg.caption, pg.filled = s.figure, s.caption, s.filled
 	pg.facts, pg.next, pg.button = s.facts, s.next, s.button
 	pg.nextTitle = m.t("next.title")
@@ -194,11 +197,29 @@ func (m *Message) digest(pg *page, stories []told) {
 	if m.Customer && first.TenantID != 0 {
 		pg.chart = newChart(m.Printer, m.Days)
 	}
-	short := []string{pg.subject}
-	for _, s := range stories[1:min(len(stories), 3)] {
-		short = append(short, s.subject)
+	pg.short = m.digestShort(pg.subject, stories)
+}
+
+// mostShort is how many alerts a digest names in a chat.
+const mostShort = 10
+
+// digestShort names what was collected, a line each; of a single alert it says what a message about it would.
+func (m *Message) digestShort(subject string, stories []told) string {
+	if len(stories) == 1 {
+		return lines(subject, stories[0].lead, first(stories[0].next))
 	}
-	pg.short = lines(short...)
+	short := []string{subject}
+	for _, s := range stories[:min(len(stories), mostShort)] {
+		line := "• " + s.subject
+		if s.Resolved {
+			line += " (" + lowered(m.t("tone.resolved")) + ")"
+		}
+		short = append(short, line)
+	}
+	if more := len(stories) - mostShort; more > 0 {
+		short = append(short, m.t("list.more", "n", more))
+	}
+	return lines(short...)
 }
 
 // mostListed bounds a message: readers' programs cut what is longer than a hundred kilobytes, and servers refuse megabytes.
@@ -299,7 +320,11 @@ func (m *Message) host() string {
 }
 
 func (m *Message) sender() string {
-	return m.t("sender", "host", m.host(), "when", m.Printer.DateTime(m.SentAt))
+	zone := m.Printer.Zone().String()
+	if zone == "America/Sao_Paulo" {
+		zone = m.t("zone.brasilia")
+	}
+	return m.t("sender", "host", m.host(), "when", m.Printer.DateTime(m.SentAt), "zone", zone)
 }
 
 func (m *Message) andMore(subject string, n int) string {

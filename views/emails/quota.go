@@ -66,6 +66,9 @@ func (t *teller) quota() story {
 		s.lead = t.t("quota.lead.left", words...)
 	}
 	s.lead = joined(s.lead, t.periodEnds(over))
+	if t.customer && over && !t.Blocks && !t.capped() {
+		s.button = t.ofCap() // what can still be decided
+	}
 	t.quotaFacts(&s, q, other)
 	t.aboveThePlan(&s, over)
 	return s
