@@ -232,15 +232,15 @@ func TestRulesSayWhatTheyWatch(t *testing.T) {
 	ofCustomer := rule(alert.SuddenChange, alert.Percent, 25_000)
 	ofCustomer.Scope, ofCustomer.TenantName, ofCustomer.Direction = alert.Tenant, "Padaria", alert.Both
 	for want, r := range map[string]alert.Rule{
-		"Avisar quando um cliente usar 50% ou 99,5% da franquia de entrada.":                                               rule(alert.InputQuota, alert.Percent, 5000, 9950),
-		"Avisar quando um cliente usar 1.000.000 tokens de saída no período.":                                              rule(alert.OutputQuota, alert.Tokens, 1_000_000),
-		"Avisar quando o conjunto dos clientes tiver 5% das chamadas com erro em 10\u00a0min.":                             rule(alert.ErrorRate, alert.Percent, 500),
-		"Avisar quando o cliente Padaria ficar em uma hora 2,5 vezes acima ou abaixo do habitual para o horário.":          ofCustomer,
-		"Avisar quando uma chave for usada de um endereço novo.":                                                           rule(alert.KeyAddress, alert.Count, 1),
-		"Avisar quando uma chave ficar 30 ou 60 dias sem uso.":                                                             rule(alert.KeyUnused, alert.Days, 30, 60),
-		"Avisar quando os provedores cobrarem US$\u00a010,00 ou US$\u00a050,00 em um dia.":                                 rule(alert.ProviderCost, alert.USD, 10_000_000, 50_000_000),
-		"Avisar quando 5 em cada 100 respostas para o conjunto dos clientes demorarem 1,5\u00a0s ou mais, em 10\u00a0min.": rule(alert.LatencyP95, alert.Millis, 1500),
-		"Avisar quando um modelo de um provedor estiver suspenso por falhas há 1\u00a0min ou 10\u00a0min.":                 rule(alert.BreakerOpen, alert.Seconds, 60, 600),
+		"Avisar quando um cliente usar 50% ou 99,5% da franquia de entrada.":                               rule(alert.InputQuota, alert.Percent, 5000, 9950),
+		"Avisar quando um cliente usar 1.000.000 tokens de saída no período.":                              rule(alert.OutputQuota, alert.Tokens, 1_000_000),
+		"Avisar quando 5% de todas as chamadas falharem em 10\u00a0min.":                                   rule(alert.ErrorRate, alert.Percent, 500),
+		"Avisar quando Padaria usar em uma hora 2,5 vezes mais ou menos que o habitual.":                   ofCustomer,
+		"Avisar quando uma chave for usada de um endereço novo.":                                           rule(alert.KeyAddress, alert.Count, 1),
+		"Avisar quando uma chave ficar 30 ou 60 dias sem uso.":                                             rule(alert.KeyUnused, alert.Days, 30, 60),
+		"Avisar quando os provedores cobrarem US$\u00a010,00 ou US$\u00a050,00 em um dia.":                 rule(alert.ProviderCost, alert.USD, 10_000_000, 50_000_000),
+		"Avisar quando 5% de todas as respostas demorarem 1,5\u00a0s ou mais, em 10\u00a0min.":             rule(alert.LatencyP95, alert.Millis, 1500),
+		"Avisar quando um modelo de um provedor estiver suspenso por falhas há 1\u00a0min ou 10\u00a0min.": rule(alert.BreakerOpen, alert.Seconds, 60, 600),
 	} {
 		if got := ruleModel(r, nil).When(say); got != want {
 			t.Errorf("%q, want %q", got, want)

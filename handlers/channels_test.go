@@ -268,7 +268,7 @@ func TestNobodyTouchesAnotherOwnersChannels(t *testing.T) {
 	if len(box.sent) != 0 {
 		t.Error("a test was sent through it")
 	}
-	mine.get(path).status(http.StatusOK).has("#alertas", "Ativo")
+	mine.get(path).status(http.StatusOK).has("#alertas", "Ligado")
 }
 
 func TestWhoMayOnlyReadChangesNoChannel(t *testing.T) {

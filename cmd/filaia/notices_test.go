@@ -149,7 +149,7 @@ func TestThresholdsOfOnePeriodAreOneStoryAndOfTwoPeriodsTwo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(text.Plain, "2 alertas para você") || !strings.Contains(text.Plain, "O limite de 80% também foi ultrapassado.") {
+	if !strings.Contains(text.Plain, "2 alertas para você") || !strings.Contains(text.Plain, "A marca de 80% também já foi atingida.") {
 		t.Errorf("digest:\n%s", text.Plain)
 	}
 }

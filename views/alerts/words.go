@@ -59,6 +59,9 @@ func (r Rule) Condition(p i18n.Printer) string {
 	if r.Metric == changeMetric {
 		key = "alerts.when." + r.Metric + "." + r.Direction
 	}
+	if r.Whole {
+		key += ".whole"
+	}
 	n := int64(0)
 	if len(r.Thresholds) > 0 {
 		n = r.Thresholds[len(r.Thresholds)-1]
@@ -73,9 +76,6 @@ func (r Rule) Condition(p i18n.Printer) string {
 const changeMetric = "sudden_change"
 
 func (r Rule) subject(p i18n.Printer) string {
-	if r.Whole {
-		return p.T("alerts.subject.whole")
-	}
 	return p.T("alerts.subject."+r.Scope, "plan", r.Plan, "tenant", r.Tenant, "key", r.Key)
 }
 
