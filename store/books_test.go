@@ -174,7 +174,7 @@ func TestAnAuditFindsGapsAndOverlapsOfPeriods(t *testing.T) {
 	for name, shift := range map[string]string{"gap": "1 hour", "overlap": "-1 hour"} {
 		t.Run(name, func(t *testing.T) {
 			s := openShop(t, charging(10, 10))
-			next := time.Now().AddDate(0, 1, 0)
+			next := nextMonth(t)
 			later := New(s.db.DB, func() time.Time { return next })
 			if _, err := later.ensureCurrent(t, s.tenant.ID); err != nil {
 				t.Fatal(err)

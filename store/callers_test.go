@@ -79,6 +79,13 @@ func TestCallerOfUnknownAndRevokedKeysIsNotFound(t *testing.T) {
 	}
 }
 
+// nextMonth is in the midst of it, where a customer's periods are months; a month from the 31st would be in the one after.
+func nextMonth(t *testing.T) time.Time {
+	t.Helper()
+	now := time.Now().In(saoPaulo(t))
+	return time.Date(now.Year(), now.Month()+1, 15, 12, 0, 0, 0, time.UTC)
+}
+
 func TestAPeriodIsMadeOnceByAllWhoCallFirst(t *testing.T) {
 	s := openShop(t, blocking(1, 1))
 	ctx := context.Background()
@@ -86,7 +93,8 @@ func TestAPeriodIsMadeOnceByAllWhoCallFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := New(s.DB(), func() time.Time { return time.Now().AddDate(0, 1, 0) })
+	next := nextMonth(t)
+	later := New(s.DB(), func() time.Time { return next })
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
