@@ -183,10 +183,10 @@ func (h channelPages) shown(c *fiber.Ctx, d alert.Destination, rules []alert.Rul
 	return m, nil
 }
 
-// ruleModel calls a rule by its name, or by what it watches. A customer changes its own among its settings.
+// ruleModel calls a rule by its name, or by what it watches. A customer changes its own among its settings; names are the team's.
 func (h channelPages) ruleModel(say i18n.Printer, r alert.RuleUse) channels.Rule {
 	m := channels.Rule{Name: r.Name, Enabled: r.Enabled}
-	if m.Name == "" {
+	if m.Name == "" || h.portal {
 		m.Name = say.T("alerts.metric." + string(r.Metric))
 	}
 	m.Href = "/portal/alerts/settings"
