@@ -33,14 +33,19 @@ type channelRow struct {
 	CreatedAt time.Time `db:"created_at"`
 	Sealed    []byte    `db:"sealed"`
 	Rules     int       `db:"rules"`
+	Failing   bool      `db:"failing"`
 }
 
 func (r channelRow) destination() alert.Destination {
 	return alert.Destination{
 		ID: r.ID, TenantID: r.TenantID, Kind: alert.Channel(r.Kind), Name: r.Name, Target: r.Target, Language: i18n.Lang(r.Language),
-		Active: r.Active, CreatedAt: r.CreatedAt.UTC(), Sealed: r.Sealed, Rules: r.Rules,
+		Active: r.Active, CreatedAt: r.CreatedAt.UTC(), Sealed: r.Sealed, Rules: r.Rules, Failing: r.Failing,
 	}
 }
+
+// channelFailing tells whether the newest attempt through a channel c, of its newest messages, did not arrive.
+const channelFailing = `COALESCE((SELECT a.outcome <> 'delivered' FROM delivery_attempts a WHERE a.delivery_id IN
+	(SELECT d.id FROM deliveries d WHERE d.channel_id = c.id AND d.attempts > 0 ORDER BY d.id DESC LIMIT 10) ORDER BY a.id DESC LIMIT 1), false) AS failing`
 
 // readOwn reads for an owner of channels: a customer's reads are held to that customer by the database too.
 func (s *Store) readOwn(ctx context.Context, owner int64, fn func(*tx) error) error {
@@ -54,7 +59,7 @@ func (s *Store) readOwn(ctx context.Context, owner int64, fn func(*tx) error) er
 func (s *Store) Channels(ctx context.Context, owner int64) ([]alert.Destination, error) {
 	var rows []channelRow
 	err := s.readOwn(ctx, owner, func(tx *tx) error {
-		const query = `SELECT ` + channelColumns + `,
+		const query = `SELECT ` + channelColumns + `, ` + channelFailing + `,
 				(SELECT count(*) FROM alert_rules r WHERE c.id = ANY(r.channel_ids) AND r.deleted_at IS NULL) AS rules
 			FROM alert_channels c WHERE ` + ofOwner + ` ORDER BY lower(c.name), c.id`
 		return tx.SelectContext(ctx, &rows, query, owner)
@@ -80,7 +85,7 @@ func (s *Store) Channel(ctx context.Context, owner, id int64) (alert.Destination
 		Enabled  bool   `db:"enabled"`
 	}
 	err := s.readOwn(ctx, owner, func(tx *tx) error {
-		const query = `SELECT ` + channelColumns + ` FROM alert_channels c WHERE ` + ofOwner + ` AND c.id = $2`
+		const query = `SELECT ` + channelColumns + `, ` + channelFailing + ` FROM alert_channels c WHERE ` + ofOwner + ` AND c.id = $2`
 		if err := tx.GetContext(ctx, &row, query, owner, id); err != nil {
 			return known(err, channelMissing)
 		}
@@ -98,6 +103,29 @@ func (s *Store) Channel(ctx context.Context, owner, id int64) (alert.Destination
 	d := row.destination()
 	d.Rules = len(rules)
 	return d, rules, nil
+}
+
+// channelMessages is how many messages a channel's page shows.
+const channelMessages = 10
+
+// ChannelMessages gives the newest messages through one of an owner's channels, with their attempts, the newest message first.
+func (s *Store) ChannelMessages(ctx context.Context, owner, id int64) (list []alert.Message, err error) {
+	err = s.readOwn(ctx, owner, func(tx *tx) error {
+		const newest = `WHERE d.channel_id = $2 AND c.tenant_id IS NOT DISTINCT FROM NULLIF($1::bigint, 0) ORDER BY d.id DESC LIMIT $3`
+		list, err = selectMessages(ctx, tx, newest, owner, id, channelMessages)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read messages through channel %d of owner %d: %w", id, owner, err)
+	}
+	if owner != 0 {
+		for _, m := range list {
+			for i := range m.Tries {
+				m.Tries[i] = ownTry(m.Tries[i], true)
+			}
+		}
+	}
+	return list, nil
 }
 
 // SendingChannel gives a channel with its sealed access, whoever it belongs to; one that was deleted is NotFound.

@@ -136,6 +136,11 @@ func alertCase(ctx context.Context, q sqlx.QueryerContext, id int64) (c alert.Ca
 
 // messagesAbout gives every delivery about the alerts, the oldest first.
 func messagesAbout(ctx context.Context, q sqlx.QueryerContext, ids []int64) ([]alert.Message, error) {
+	return selectMessages(ctx, q, `WHERE d.event_ids && $1 ORDER BY d.id`, pq.Int64Array(ids))
+}
+
+// selectMessages gives deliveries d with what is known of their channel c and with every attempt.
+func selectMessages(ctx context.Context, q sqlx.QueryerContext, which string, args ...any) ([]alert.Message, error) {
 	var rows []struct {
 		ID         int64         `db:"id"`
 		MessageID  uuid.UUID     `db:"message_id"`
@@ -161,8 +166,8 @@ func messagesAbout(ctx context.Context, q sqlx.QueryerContext, ids []int64) ([]a
 	const deliveries = `SELECT d.id, d.message_id, d.batch, d.kind, d.audience, COALESCE(d.tenant_id, 0) AS tenant_id, d.channel,
 			COALESCE(d.channel_id, 0) AS channel_id, d.recipient, d.name, d.language, d.event_ids, d.state, d.attempts, d.due_at,
 			d.created_at, d.finished_at, d.reason, COALESCE(c.name, '') AS channel_name, COALESCE(c.target, '') AS target
-		FROM deliveries d LEFT JOIN alert_channels c ON c.id = d.channel_id WHERE d.event_ids && $1 ORDER BY d.id`
-	if err := sqlx.SelectContext(ctx, q, &rows, deliveries, pq.Int64Array(ids)); err != nil {
+		FROM deliveries d LEFT JOIN alert_channels c ON c.id = d.channel_id `
+	if err := sqlx.SelectContext(ctx, q, &rows, deliveries+which, args...); err != nil {
 		return nil, fmt.Errorf("deliveries: %w", err)
 	}
 	list, places, found := make([]alert.Message, len(rows)), map[int64]int{}, make([]int64, len(rows))

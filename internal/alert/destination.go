@@ -30,6 +30,7 @@ type Destination struct {
 	DeletedAt time.Time // zero: it is there
 	Sealed    []byte    // its Access; only where it is opened
 	Rules     int       // that name it; only in lists
+	Failing   bool      // the newest attempt through it did not arrive; only where its owner reads it
 }
 
 // RuleUse is a rule that names a destination.
