@@ -211,6 +211,7 @@ INSERT INTO alert_rules (audience, scope, metric, unit, thresholds, window_minut
     ('customer', 'all', 'key_address',   'count',   '{1}', 0, '{tenant_admin}', false, false),
     ('operator', 'all', 'input_quota',   'percent', '{5000,8000,9000,10000}', 0, '{owner,manager}', false, true),
     ('operator', 'all', 'output_quota',  'percent', '{5000,8000,9000,10000}', 0, '{owner,manager}', false, true),
+    ('operator', 'all', 'spend_cap',     'percent', '{10000}', 0, '{owner,manager}', false, true),
     ('operator', 'all', 'forecast',      'percent', '{12000}', 0, '{owner,manager}', false, true),
     ('operator', 'all', 'error_rate',    'percent', '{500,2000}', 10, '{owner,manager}', false, true),
     ('operator', 'all', 'latency_p95',   'ms',      '{20000}', 10, '{owner,manager}', false, true),

@@ -48,6 +48,7 @@ func Defaults() []Rule {
 		rule(Customer, KeyAddress, Recipients{Roles: theirs.Roles}, 1),
 		rule(Operator, InputQuota, team, quarters...),
 		rule(Operator, OutputQuota, team, quarters...),
+		rule(Operator, SpendCap, team, Whole), // a customer that stopped itself may want more
 		rule(Operator, Forecast, team, 12_000),
 		rule(Operator, ErrorRate, team, 500, 2000),
 		rule(Operator, LatencyP95, team, 20_000),
