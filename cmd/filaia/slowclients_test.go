@@ -218,7 +218,9 @@ func TestSlowAndHostileClientsHarmNobody(t *testing.T) {
 		most = max(most, s.memory())
 	}
 	t.Logf("%d MB before, at most %d MB with %d slow clients", before, most, 5*each)
-	if most > before+300 { // with the race detector, which takes several times what is used
+	// A server that takes what they announce is above a gigabyte. The race detector takes several times what is used, and more on
+	// a machine that is behind: some for each goroutine that there was.
+	if most > before+750 {
 		t.Errorf("%d MB before, %d MB with %d slow clients", before, most, 5*each)
 	}
 	close(stop)

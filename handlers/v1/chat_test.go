@@ -127,7 +127,8 @@ func TestChunksComeAsTheProviderSendsThem(t *testing.T) {
 }
 
 func TestAClientThatLeavesIsBilledTheProvidersFigure(t *testing.T) {
-	s := newSite(t, roomy(), openaitest.Options{TokensPerSecond: 200})
+	s := newSite(t, roomy(), openaitest.Options{TokensPerSecond: 50})
+	s.gate.AbortDrain = time.Minute
 	s.leave(chatBody(`"stream":true,"max_tokens":100,`))
 	r := s.records(1)[0]
 	if stats := s.provider.Stats(); r.Status != "aborted" || r.Estimated || r.Out != stats.CompletionTokens || r.Out == 0 || stats.Answered != 1 {
