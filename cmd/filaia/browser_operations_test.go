@@ -23,6 +23,7 @@ func TestAPersonHasTheBooksAuditedInABrowser(t *testing.T) {
 	w.holdsThrough("/operations/books", "#audit-now")
 	w.await("what the audit found", `document.querySelector(".audit-head")?.innerText.includes("pedida por `+ownerEmail+`")`)
 	w.shows("main", "Tudo confere")
+	w.await("that it is over", element("#audit-now:not([disabled])"))
 	read[bool](w.tab, `document.querySelector("#audit-now").focus(); true`)
 	w.await("an update that leaves the focus where it is", `await (async () => {
 		const before = document.querySelector("[data-poll] > *");
