@@ -58,7 +58,7 @@ func TestACustomerChoosesAndGoesBackToTheDefault(t *testing.T) {
 		lacks(text("tenant_alerts.own"), text("tenant_alerts.side.team"), text("tenant_alerts.topic.latency_p95"))
 	b.get(settingsPath+"/overage").status(http.StatusOK).has(`value="50,00"`, `value="500,00"`, `value="tenant_admin" checked`, `name="stamp" value=""`).lacks(text("tenant_alerts.restore"))
 	b.post(settingsPath+"/overage", settingForm()).leadsTo(settingsPath)
-	b.get(settingsPath).has(text("tenant_alerts.own"), "R$\u00a050,00 ou R$\u00a01.234,56", "ana@empresa.com.br e bia@empresa.com.br", "silêncio das 22:00 às 07:00")
+	b.get(settingsPath).has(text("tenant_alerts.own"), "R$\u00a050,00 ou R$\u00a01.234,56", "ana@empresa.com.br (aguarda confirmação) e bia@empresa.com.br (aguarda confirmação)", "silêncio das 22:00 às 07:00")
 	own := s.decided(t, tenant.ID, alert.Overage)
 	if r := own.Rules[0]; !own.Own || r.TenantID != tenant.ID || r.Audience != alert.Customer || r.Thresholds[1] != 1_234_560_000 || r.Quiet.From != 22*60 || r.DailyAt != nil {
 		t.Fatalf("%+v", r)
