@@ -156,8 +156,10 @@ func TestThresholdsOfOnePeriodAreOneStoryAndOfTwoPeriodsTwo(t *testing.T) {
 
 func TestATestMessageIsWrittenInBothLanguages(t *testing.T) {
 	for _, lang := range i18n.Langs() {
-		n := alert.SampleTest(time.Date(2026, 11, 22, 14, 5, 0, 0, time.UTC))
-		n.Language = lang
+		n := alert.Notice{
+			Kind: alert.TestNotice, Audience: alert.Operator, Channel: alert.Email, Language: lang, Recipient: "ana@example.com", Name: "Ana Souza",
+			Zone: time.UTC, PublicURL: "https://filaia.example", SentAt: time.Date(2026, 11, 22, 14, 5, 0, 0, time.UTC),
+		}
 		text, err := notices{}.Render(context.Background(), n)
 		if err != nil || unfilled.MatchString(text.Subject+text.Plain+text.HTML) {
 			t.Errorf("%s: %v\n%s", lang, err, text.Plain)

@@ -48,14 +48,6 @@ func (n Notice) OfWhole() Notice {
 	return n
 }
 
-// SampleTest is the notice that tells whether messages arrive.
-func SampleTest(now time.Time) Notice {
-	return Notice{
-		MessageID: uuid.NameSpaceURL, Kind: TestNotice, Audience: Operator, Channel: Email, Language: i18n.PtBR,
-		Recipient: "ana@example.com", Name: "Ana Souza", Zone: now.Location(), PublicURL: "https://filaia.example", SentAt: now,
-	}
-}
-
 func samplePeriod(now time.Time) time.Time {
 	return time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, now.Location())
 }
