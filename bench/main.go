@@ -32,7 +32,7 @@ func main() {
 // not balance are.
 func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	quick := f.Bool("short", false, "fewer calls: a minute, and less certain")
+	quick := f.Bool("short", false, "fewer calls: a minute and a half, and less certain")
 	before := f.String("before", "", "another build of the product, to measure beside this one")
 	only := f.String("only", "", "one step: memory, whole, open, streams, mix, redis, replicas, commits or alerts")
 	asJSON := f.Bool("json", false, "print JSON")
