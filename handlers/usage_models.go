@@ -154,7 +154,7 @@ func callsModel(say i18n.Printer, calls []usage.Call, now time.Time) usageviews.
 	m := usageviews.Calls{Now: now, Empty: ui.EmptyModel{Icon: "inbox", Title: say.T("usage.calls.none"), Text: say.T("usage.calls.none_text")}}
 	for _, c := range calls {
 		row := usageviews.Call{
-			At: c.CreatedAt, Tenant: c.TenantName, TenantRef: tenantRef(c.TenantID), Key: c.KeyName, Model: c.Model,
+			At: c.CreatedAt, Tenant: c.TenantName, TenantRef: tenantPath(c.TenantID), Key: c.KeyName, Model: c.Model,
 			Detail: c.Endpoint, Input: c.Tokens.Input, Output: c.Tokens.Output, Cached: c.Tokens.Cached, Estimated: c.Estimated,
 			Latency: time.Duration(c.LatencyMS) * time.Millisecond, Cost: int64(c.CostUSD), Served: c.Served.Total(), Provider: c.Provider,
 		}
@@ -183,8 +183,6 @@ func callState(say i18n.Printer, e usage.Event) (ui.Tone, string) {
 	}
 	return ui.Bad, say.T("usage.status.failed", "status", strconv.Itoa(e.HTTPStatus))
 }
-
-func tenantRef(id int64) string { return "/tenants/" + strconv.FormatInt(id, 10) }
 
 func sharesModel(say i18n.Printer, head string, shares []usage.Share, all int64, href func(usage.Share) string) usageviews.Shares {
 	m := usageviews.Shares{Head: head}
@@ -222,7 +220,7 @@ func quotasModel(say i18n.Printer, list []usage.Allowance, now time.Time, named 
 			Input: meterModel(say.T("usage.tokens.input"), a.Input, a.Hard), Output: meterModel(say.T("usage.tokens.output"), a.Output, a.Hard),
 		}
 		if named {
-			q.Name, q.Href = a.TenantName, tenantRef(a.TenantID)
+			q.Name, q.Href = a.TenantName, tenantPath(a.TenantID)
 			if a.KeyName != "" {
 				q.Name += " · " + a.KeyName
 			}
