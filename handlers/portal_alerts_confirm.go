@@ -257,7 +257,7 @@ func askFacts(say i18n.Printer, a alert.Ask) []ui.Fact {
 func (p *Panel) missed(c *fiber.Ctx, a alert.Ask) (list []alerts.Missed, err error) {
 	events, err := p.TenantAlerts.Missed(c.UserContext(), a, mostMissed)
 	for _, e := range events {
-		what := whatOf(e, true)
+		what := whatOf(e, false) // its reader is not who has used it
 		list = append(list, alerts.Missed{Text: what.Sentence(at(c).Say), At: e.RaisedAt, Tone: what.Tone()})
 	}
 	return list, err

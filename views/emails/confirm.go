@@ -21,14 +21,15 @@ func (m *Message) confirm(pg *page) error {
 		by = say.T("alert_confirm.mail.by", "who", who, "company", company)
 	}
 	pg.lead = []string{by, say.T("alert_confirm.mail.what", "company", company)}
-	for _, topic := range a.Topics {
-		pg.next = append(pg.next, say.T("tenant_alerts.topic."+topic))
+	topics := make([]string, len(a.Topics))
+	for i, topic := range a.Topics {
+		topics[i] = say.T("tenant_alerts.topic." + topic)
 	}
-	if pg.nextTitle = say.T("alert_confirm.mail.topics"); len(pg.next) > 0 {
-		pg.next = []string{m.listed(pg.next)}
+	if len(topics) > 0 {
+		pg.facts = append(pg.facts, fact{say.T("alert_confirm.mail.topics"), m.listed(topics)})
 	}
-	until := say.T("alert_confirm.mail.until", "when", say.DateTime(a.ExpiresAt))
-	pg.next = append(pg.next, until, say.T("alert_confirm.mail.once"))
+	pg.facts = append(pg.facts, fact{say.T("alert_confirm.mail.until"), say.DateTime(a.ExpiresAt)})
+	pg.lead = append(pg.lead, say.T("alert_confirm.mail.once"))
 	pg.button = link{say.T("alert_confirm.mail.button"), a.Link}
 	pg.why = []string{say.T("alert_confirm.mail.ignore")}
 	pg.settings = link{say.T("alert_confirm.mail.not_me"), a.Link}
