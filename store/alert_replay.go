@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,8 +19,9 @@ type rerun struct {
 }
 
 // Replay tells what a rule would have raised between two moments; it need not be saved. It is the rule as it is given that
-// looks at all that it covers: closer rules are not asked. Limits are those of now, and hours are what most of it is kept by.
-// Days are those of to's zone.
+// looks at all that it covers: closer rules are not asked. Limits are those of now. Single calls tell of errors and of slowness,
+// as far back as they are not too many; what the watch saw, of what comes and goes within the house; hours, of the rest. Days are
+// those of to's zone.
 func (s *Store) Replay(ctx context.Context, rule alert.Rule, from, to time.Time) (replayed alert.Replayed, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
@@ -49,13 +51,14 @@ func (r *rerun) run(ctx context.Context) (alert.Replayed, error) {
 		return r.ofUsage(ctx, r.errors)
 	case alert.SuddenChange:
 		return r.ofUsage(ctx, r.changes)
-	case alert.BreakerOpen:
-		fired, err := r.breakers(ctx)
-		return alert.Newest(fired, r.from), err
+	case alert.LatencyP95:
+		return r.latency(ctx)
+	case alert.BreakerOpen, alert.QueueAge, alert.SpoolLag:
+		return r.counted(ctx, looksSince, r.looks)
 	case alert.Provider429:
-		return r.counted(ctx, r.throttles)
+		return r.counted(ctx, countedSince, r.throttles)
 	case alert.KeyAddress:
-		return r.counted(ctx, r.addresses)
+		return r.counted(ctx, countedSince, r.addresses)
 	case alert.KeyUnused:
 		fired, err := r.unused(ctx)
 		return alert.Newest(fired, r.from), err
@@ -67,24 +70,33 @@ func (r *rerun) run(ctx context.Context) (alert.Replayed, error) {
 
 // ofUsage replays what usage tells, as far back as there is any.
 func (r *rerun) ofUsage(ctx context.Context, replay func(context.Context) ([]alert.Firing, error)) (alert.Replayed, error) {
-	var first *time.Time
-	const query = `SELECT least((SELECT min(hour) FROM usage_hours), (SELECT min(hour) FROM usage_hourly WHERE hour >= (SELECT until FROM usage_folded)))`
-	if err := r.GetContext(ctx, &first, query); err != nil || first == nil {
+	first, err := r.firstUsage(ctx)
+	if err != nil || first.IsZero() {
 		return alert.Replayed{Since: r.from}, err
 	}
 	fired, err := replay(ctx)
-	return alert.Newest(fired, maxTime(first.UTC(), r.from)), err
+	return alert.Newest(fired, maxTime(first, r.from)), err
+}
+
+// firstUsage is the first hour in which anything was used; zero where nothing was.
+func (r *rerun) firstUsage(ctx context.Context) (time.Time, error) {
+	var first *time.Time
+	const query = `SELECT least((SELECT min(hour) FROM usage_hours), (SELECT min(hour) FROM usage_hourly WHERE hour >= (SELECT until FROM usage_folded)))`
+	if err := r.GetContext(ctx, &first, query); err != nil || first == nil {
+		return time.Time{}, err
+	}
+	return first.UTC(), nil
 }
 
 // countedSince is the migration from which on addresses and refusals of providers are counted.
 const countedSince = 12
 
-// counted replays what is counted since an installation came to this version.
-func (r *rerun) counted(ctx context.Context, replay func(context.Context) ([]alert.Firing, error)) (alert.Replayed, error) {
+// counted replays what is kept since an installation came to the version with a migration.
+func (r *rerun) counted(ctx context.Context, version int, replay func(context.Context) ([]alert.Firing, error)) (alert.Replayed, error) {
 	since := r.from
-	const query = `SELECT extract(epoch FROM max(tstamp))::bigint FROM goose_db_version WHERE version_id = $1 AND is_applied`
+	const query = `SELECT extract(epoch FROM max(tstamp AT TIME ZONE current_setting('TimeZone')))::bigint FROM goose_db_version WHERE version_id = $1 AND is_applied`
 	var at *int64
-	if err := r.GetContext(ctx, &at, query, countedSince); err != nil {
+	if err := r.GetContext(ctx, &at, query, version); err != nil {
 		return alert.Replayed{Since: since}, err
 	}
 	if at != nil {
@@ -108,73 +120,52 @@ func (r *rerun) covering(n int, plan, tenant, key string) (string, any) {
 	return `$` + strconv.Itoa(n) + `::bigint = 0`, 0
 }
 
-// breakers replays the changes of breakers. What a replica found ends with its next change at the latest.
-func (r *rerun) breakers(ctx context.Context) ([]alert.Firing, error) {
-	var rows []struct {
-		ProviderID int64      `db:"provider_id"`
-		Provider   string     `db:"provider"`
-		Model      string     `db:"model"`
-		Since      time.Time  `db:"since"`
-		Until      *time.Time `db:"until"`
-	}
-	// A run of changes that leave it open is one course, which ends with the first change after it.
-	const query = `WITH changes AS (
-			SELECT replica, provider_id, model, at, id, to_state IN ('open', 'half_open') AS open,
-				from_state NOT IN ('open', 'half_open') AS anew FROM breaker_changes WHERE at > $1 AND at <= $2
-		), runs AS (
-			SELECT *, count(*) FILTER (WHERE NOT open OR anew) OVER w AS run FROM changes WINDOW w AS (PARTITION BY replica, provider_id, model ORDER BY at, id)
-		), courses AS (
-			SELECT replica, provider_id, model, run, min(at) AS since, max(at) AS last FROM runs WHERE open GROUP BY 1, 2, 3, 4
-		)
-		SELECT c.provider_id, v.name AS provider, c.model, c.since,
-			(SELECT min(at) FROM changes n WHERE n.replica = c.replica AND n.provider_id = c.provider_id AND n.model = c.model AND n.at > c.last) AS until
-		FROM courses c JOIN providers v ON v.id = c.provider_id ORDER BY c.since LIMIT 20000`
-	if err := r.SelectContext(ctx, &rows, query, r.from.Add(-utcDay), r.to); err != nil {
-		return nil, fmt.Errorf("read changes of breakers: %w", err)
-	}
-	var courses []alert.Course
-	last := map[string]int{} // of each subject, among the courses
-	for _, row := range rows {
-		subject := ofProvider(row.ProviderID)
-		subject.Key += "/" + row.Model
-		c := alert.Course{Subject: subject, Details: alert.Details{Provider: row.Provider, Model: row.Model, Since: row.Since.UTC()}, Since: row.Since.UTC()}
-		if row.Until != nil {
-			c.Until = row.Until.UTC()
-		}
-		// Several replicas find the same: it is one for as long as one of them does.
-		if n, met := last[subject.Key]; met && (courses[n].Until.IsZero() || !c.Since.After(courses[n].Until)) {
-			if !courses[n].Until.IsZero() && (c.Until.IsZero() || c.Until.After(courses[n].Until)) {
-				courses[n].Until = c.Until
-			}
-			continue
-		}
-		last[subject.Key] = len(courses)
-		courses = append(courses, c)
-	}
-	return r.rule.ReplayAges(courses, time.Second, r.from, r.to), nil
-}
-
 // throttles replays how often providers said 429, by the minute.
 func (r *rerun) throttles(ctx context.Context) ([]alert.Firing, error) {
 	window := time.Duration(r.rule.LooksBack()) * time.Minute
-	var rows []struct {
-		ProviderID int64     `db:"provider_id"`
-		Provider   string    `db:"provider"`
-		Minute     time.Time `db:"minute"`
-		Count      int64     `db:"count"`
-	}
-	const query = `SELECT h.provider_id, v.name AS provider, h.minute,
-			sum(h.count) OVER (PARTITION BY h.provider_id ORDER BY h.minute RANGE BETWEEN $3 * interval '1 second' PRECEDING AND CURRENT ROW)::bigint AS count
-		FROM provider_throttles h JOIN providers v ON v.id = h.provider_id WHERE h.minute > $1 AND h.minute <= $2 ORDER BY h.provider_id, h.minute`
-	if err := r.SelectContext(ctx, &rows, query, r.from.Add(-window), r.to, (window - time.Minute).Seconds()); err != nil {
+	var rows []throttleRow
+	const query = `SELECT h.provider_id, v.name AS provider, h.minute, h.count FROM provider_throttles h JOIN providers v ON v.id = h.provider_id
+		WHERE h.minute > $1 AND h.minute <= $2 ORDER BY h.provider_id, h.minute`
+	if err := r.SelectContext(ctx, &rows, query, r.from.Add(-window), r.to); err != nil {
 		return nil, fmt.Errorf("read what providers refused: %w", err)
 	}
-	past := make([]alert.Past, len(rows))
-	for i, row := range rows {
-		past[i] = alert.Past{At: row.Minute.UTC(), Reading: alert.Reading{Subject: ofProvider(row.ProviderID), Value: row.Count,
-			Details: alert.Details{Provider: row.Provider, Window: r.rule.LooksBack(), Failures: row.Count}}}
+	var past []alert.Past
+	for len(rows) > 0 {
+		n := slices.IndexFunc(rows, func(t throttleRow) bool { return t.ProviderID != rows[0].ProviderID })
+		if n < 0 {
+			n = len(rows)
+		}
+		past = append(past, r.refused(rows[:n], window)...)
+		rows = rows[n:]
 	}
-	return r.rule.Replay(past, window, r.from), nil
+	return r.rule.Replay(slices.Values(past), 0, r.from, r.to), nil
+}
+
+type throttleRow struct {
+	ProviderID int64     `db:"provider_id"`
+	Provider   string    `db:"provider"`
+	Minute     time.Time `db:"minute"`
+	Count      int64     `db:"count"`
+}
+
+// refused is how often one provider had refused within the window whenever that changed: with minutes that come and that go.
+func (r *rerun) refused(rows []throttleRow, window time.Duration) (past []alert.Past) {
+	var sum int64
+	for in, out := 0, 0; out < len(rows); {
+		at := rows[out].Minute.Add(window)
+		if in < len(rows) {
+			at = minTime(at, rows[in].Minute)
+		}
+		for ; in < len(rows) && !rows[in].Minute.After(at); in++ {
+			sum += rows[in].Count
+		}
+		for ; out < len(rows) && !rows[out].Minute.Add(window).After(at); out++ {
+			sum -= rows[out].Count
+		}
+		past = append(past, alert.Past{At: at.UTC(), Reading: alert.Reading{Subject: ofProvider(rows[0].ProviderID), Value: sum,
+			Details: alert.Details{Provider: rows[0].Provider, Window: r.rule.LooksBack(), Failures: sum}}})
+	}
+	return past
 }
 
 // addresses replays when keys were first used from their addresses.
@@ -186,22 +177,23 @@ func (r *rerun) addresses(ctx context.Context) ([]alert.Firing, error) {
 		Nth     int64     `db:"nth"`
 	}
 	covered, arg := r.covering(5, "v.plan_id", "n.id", "k.id")
-	query := `SELECT ` + watchedKeyColumns + `, CASE family(a.address) WHEN 4 THEN host(a.address) ELSE text(network(a.address)) END AS address, a.first_seen,
+	query := `SELECT * FROM (SELECT ` + watchedKeyColumns + `, CASE family(a.address) WHEN 4 THEN host(a.address) ELSE text(network(a.address)) END AS address, a.first_seen,
 			(SELECT count(*) FROM key_addresses o WHERE o.key_id = k.id AND o.first_seen <= a.first_seen
 				AND o.first_seen > a.first_seen - $4 * interval '1 second') AS nth
 		FROM key_addresses a JOIN api_keys k ON k.id = a.key_id` + watchedKeyOf + `
 		WHERE a.first_seen > $1 AND a.first_seen <= $2 AND ` + covered + `
 			AND EXISTS (SELECT FROM key_addresses o WHERE o.key_id = a.key_id AND o.first_seen < a.first_seen - $3 * interval '1 second')
-		ORDER BY a.first_seen DESC LIMIT 2000`
-	if err := r.SelectContext(ctx, &rows, query, r.from, r.to, learningTime.Seconds(), addressNews.Seconds(), arg); err != nil {
+		ORDER BY a.first_seen DESC LIMIT 2000) u WHERE nth <= $6 ORDER BY first_seen DESC, nth DESC`
+	if err := r.SelectContext(ctx, &rows, query, r.from, r.to, learningTime.Seconds(), addressNews.Seconds(), arg, mostAddresses); err != nil {
 		return nil, fmt.Errorf("read new addresses: %w", err)
 	}
+	slices.Reverse(rows) // the newest were taken
 	past := make([]alert.Past, len(rows))
 	for i := range rows {
 		row := &rows[i]
 		past[i] = alert.Past{At: row.First.UTC(), Reading: row.reading(alert.KeyAddress, row.Nth, row.First, alert.Details{Address: row.Address})}
 	}
-	return r.rule.Replay(past, 0, r.from), nil
+	return r.rule.Replay(slices.Values(past), 0, r.from, r.to), nil
 }
 
 // unused replays for how long keys are not used now: when they were used before is not kept.
@@ -226,25 +218,34 @@ func (r *rerun) unused(ctx context.Context) ([]alert.Firing, error) {
 	return r.rule.ReplayAges(courses, utcDay, r.from, r.to), nil
 }
 
-// rates replays how old the newest exchange rate was.
+// rates replays how old the newest exchange rate was, among those that were known.
 func (r *rerun) rates(ctx context.Context) (alert.Replayed, error) {
-	var days []time.Time
-	if err := r.SelectContext(ctx, &days, `SELECT day FROM exchange_rates WHERE day <= $1 ORDER BY day`, midnight(r.to.In(r.zone))); err != nil {
+	var rows []struct {
+		Day   time.Time `db:"day"`
+		Known time.Time `db:"recorded_at"`
+	}
+	if err := r.SelectContext(ctx, &rows, `SELECT day, recorded_at FROM exchange_rates WHERE recorded_at <= $1 ORDER BY day`, r.to); err != nil {
 		return alert.Replayed{Since: r.from}, fmt.Errorf("read exchange rates: %w", err)
 	}
-	if len(days) == 0 {
+	var courses []alert.Course
+	for _, row := range rows {
+		year, month, date := row.Day.Date()
+		since := time.Date(year, month, date, 0, 0, 0, 0, r.zone).UTC()
+		known := maxTime(since, row.Known.UTC()) // a rate may be given ahead, or late
+		if known.After(r.to) {
+			continue
+		}
+		// Days before it that were known later were never the newest.
+		for n := len(courses); n > 0 && !courses[n-1].Known.Before(known); n-- {
+			courses = courses[:n-1]
+		}
+		if n := len(courses); n > 0 {
+			courses[n-1].Until = known
+		}
+		courses = append(courses, alert.Course{Subject: installation, Details: alert.Details{Since: midnight(row.Day)}, Since: since, Known: known})
+	}
+	if len(courses) == 0 {
 		return alert.Replayed{Since: r.from}, nil
 	}
-	local := func(day time.Time) time.Time {
-		year, month, date := day.Date()
-		return time.Date(year, month, date, 0, 0, 0, 0, r.zone)
-	}
-	courses := make([]alert.Course, len(days))
-	for i, day := range days {
-		courses[i] = alert.Course{Subject: installation, Details: alert.Details{Since: midnight(day)}, Since: local(day).UTC()}
-		if i+1 < len(days) {
-			courses[i].Until = local(days[i+1]).UTC()
-		}
-	}
-	return alert.Newest(r.rule.ReplayAges(courses, utcDay, r.from, r.to), maxTime(r.from, courses[0].Since)), nil
+	return alert.Newest(r.rule.ReplayAges(courses, utcDay, r.from, r.to), maxTime(r.from, courses[0].Known)), nil
 }

@@ -26,7 +26,7 @@ func TestEveryRuleIsReplayedOverTheDemonstration(t *testing.T) {
 	if err := s.FoldUsage(ctx); err != nil {
 		t.Fatal(err)
 	}
-	untold := []alert.Metric{alert.LatencyP95, alert.QueueAge, alert.SpoolLag, alert.RateStale} // there are no rates
+	untold := []alert.Metric{alert.RateStale} // there are no rates
 	rules := append(alert.Defaults(), alert.Rule{Audience: alert.Operator, Scope: alert.All, Metric: alert.ProviderCost, Unit: alert.USD, Thresholds: []int64{1_000}})
 	for _, rule := range rules {
 		t.Run(string(rule.Audience)+" "+string(rule.Metric), func(t *testing.T) {
@@ -141,6 +141,7 @@ func TestAReplayOfASpendCapReachesAllThatTheCapBuys(t *testing.T) {
 	}
 }
 
+// Where single calls are no longer kept, hours tell.
 func TestAReplayOfHoursTellsEpisodes(t *testing.T) {
 	l := openLookout(t)
 	tenant := l.customer("Padaria", l.plan("basis", charging(1000, 1000)).ID)
@@ -167,24 +168,75 @@ func TestAReplayOfHoursTellsEpisodes(t *testing.T) {
 	wantFired(t, list, "21T10:00 installation 2000000=2000000", "21T12:00 installation 4000000=4000000", "22T07:00 installation 2000000=2000000")
 }
 
-func TestAReplayOfBreakersTellsHowLongTheyWereOpen(t *testing.T) {
+func TestAReplayOfWhatTheWatchSawNamesWhatItWasAbout(t *testing.T) {
 	l := openLookout(t)
 	p := l.provider("a")
 	subject := fmt.Sprintf("provider:%d/llama", p.ID)
-	l.breaker("r1", p, "closed", "open", 5*time.Hour)
-	l.breaker("r1", p, "open", "half_open", 5*time.Hour-30*time.Second)
-	l.breaker("r1", p, "half_open", "open", 5*time.Hour-31*time.Second)
-	l.breaker("r2", p, "closed", "open", 5*time.Hour-40*time.Second)
-	l.breaker("r1", p, "half_open", "closed", 5*time.Hour-50*time.Second)
-	l.breaker("r2", p, "half_open", "closed", 5*time.Hour-90*time.Second) // together 90 seconds
-	l.breaker("r1", p, "closed", "open", 3*time.Hour)
-	l.breaker("r1", p, "half_open", "closed", 3*time.Hour-59*time.Second)
-	l.breaker("r1", p, "closed", "open", time.Hour) // and goes on
+	see := func(metric alert.Metric, subject string, ago time.Duration, value int64) {
+		l.db.MustExec(`INSERT INTO watch_looks (metric, subject, at, value) VALUES ($1, $2, $3, $4)`, metric, subject, l.at.Add(-ago), value)
+	}
+	see(alert.BreakerOpen, subject, 5*time.Hour, 299)
+	see(alert.BreakerOpen, subject, 5*time.Hour-5*time.Minute, 599)
+	see(alert.BreakerOpen, subject, 5*time.Hour-10*time.Minute, 600)
+	see(alert.BreakerOpen, subject, 4*time.Hour, 60) // 45 minutes after it was over
+	see(alert.BreakerOpen, subject, 3*time.Hour, 60)
+	see(alert.SpoolLag, "replica:api-2", time.Hour, 61)
 	rule := alert.Rule{Audience: alert.Operator, Scope: alert.All, Metric: alert.BreakerOpen, Unit: alert.Seconds, Thresholds: []int64{60, 600}, Rearm: 60}
 	got, list := l.fired(rule, 30)
-	wantFired(t, list, "22T10:01 "+subject+" 60=60", "22T14:01 "+subject+" 60=60", "22T14:10 "+subject+" 600=600")
-	if got.Fired[0].Details.Model != "llama" || got.Fired[0].Details.Provider == "" {
+	wantFired(t, list, "22T10:00 "+subject+" 60=299", "22T10:10 "+subject+" 600=600", "22T12:00 "+subject+" 60=60")
+	if d := got.Fired[0].Details; !got.Known || d.Model != "llama" || d.Provider != p.Name || got.Fired[0].Subject.ProviderID != p.ID {
 		t.Errorf("%+v", got.Fired[0])
+	}
+	rule.Metric = alert.SpoolLag
+	if got, _ := l.fired(rule, 30); len(got.Fired) != 1 || got.Fired[0].Details.Replica != "api-2" {
+		t.Errorf("%+v", got.Fired)
+	}
+	// What was seen is told of from when on it is noted.
+	var since time.Time
+	l.must(l.db.Get(&since, `SELECT date_trunc('second', tstamp AT TIME ZONE current_setting('TimeZone')) FROM goose_db_version WHERE version_id = $1`, looksSince))
+	l.at = since.Add(time.Hour)
+	if got, _ := l.fired(rule, 30); !got.Known || got.Since.Sub(since).Abs() > time.Second {
+		t.Errorf("known since %s, want %s", got.Since, since)
+	}
+}
+
+// The watch notes the worst of five minutes, and nothing where there is nothing; what is older than a replay goes.
+func TestTheWatchNotesTheWorstThatItSaw(t *testing.T) {
+	l := openLookout(t)
+	l.db.MustExec(`UPDATE alert_rules SET enabled = false`) // whether anybody asks or not
+	p := l.provider("a")
+	l.replica("r1")
+	seen := func() (list []string) {
+		l.must(l.db.Select(&list, `SELECT metric || ' ' || subject || ' ' || to_char(at AT TIME ZONE 'UTC', 'HH24:MI') || ' ' || value FROM watch_looks ORDER BY at, metric`))
+		return list
+	}
+	look := func(after time.Duration) {
+		l.at = l.at.Add(after)
+		for _, metric := range []alert.Metric{alert.BreakerOpen, alert.QueueAge, alert.SpoolLag, alert.ErrorRate} {
+			l.look(metric)
+		}
+	}
+	look(0)
+	if got := seen(); len(got) != 0 {
+		t.Fatalf("%q", got)
+	}
+	l.breaker("r1", p, "closed", "open", 0)
+	l.db.MustExec(`INSERT INTO river_job (kind, queue, state, max_attempts, args, scheduled_at, created_at) VALUES ('a', 'default', 'available', 5, '{}', $1, $1)`, l.at)
+	look(time.Minute)
+	look(3*time.Minute + 59*time.Second)
+	l.breaker("r1", p, "half_open", "closed", 0)
+	look(0)
+	look(time.Second)
+	want := []string{fmt.Sprintf("breaker_open provider:%d/llama 15:00 299", p.ID), "queue_age installation 15:00 299", "queue_age installation 15:05 300"}
+	if got := seen(); !slices.Equal(got, want) {
+		t.Fatalf("%q, want %q", got, want)
+	}
+	l.at = l.at.Add(looksKept)
+	if _, err := l.SweepWatched(l.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen(); len(got) != 1 || !strings.HasPrefix(got[0], "queue_age installation 15:05") {
+		t.Errorf("%q is kept", got)
 	}
 }
 
@@ -206,9 +258,13 @@ func TestAReplayCountsRefusalsOfProvidersAndAgesOfRates(t *testing.T) {
 	for _, day := range []int{1, 5, 20} {
 		l.must(l.SetExchangeRate(l.ctx, tenancy.ExchangeRate{Day: time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC), BRL: 5_000_000}))
 	}
-	got, list := l.fired(rates, 30)
-	wantFired(t, list, "12T03:00 installation 7=7")
-	if !got.Known {
-		t.Error("rates are known")
+	if got, list := l.fired(rates, 30); !got.Known || !got.Since.Equal(l.at) {
+		t.Errorf("rates are known since they were given, not %s: %q", got.Since, list)
 	}
+	l.db.MustExec(`UPDATE exchange_rates SET recorded_at = day + interval '13 hours'`)
+	_, list = l.fired(rates, 30)
+	wantFired(t, list, "12T03:00 installation 7=7")
+	l.db.MustExec(`INSERT INTO exchange_rates (day, brl_micros, recorded_at) VALUES ('2026-11-06', 5000000, '2026-11-13 13:00Z'), ('2026-11-19', 1, '2026-11-21 13:00Z')`)
+	_, list = l.fired(rates, 30)
+	wantFired(t, list, "12T03:00 installation 7=7", "13T13:00 installation 7=7") // it was seven days old when it was known
 }

@@ -23,28 +23,10 @@ func (r *rerun) periods(ctx context.Context) ([]alert.Firing, error) {
 	for i := range rows {
 		byID[rows[i].PeriodID] = &rows[i]
 	}
-	folded, err := foldedUntil(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	grain, sources := `date_trunc('hour', at, 'UTC')`, []stretch{{source: hourlyRows, Period: spanOf(r.earliest(rows), r.to)}}
-	if r.rule.Metric == alert.Forecast { // by the day
-		grain, sources = `date_trunc('day', at, 'UTC')`, byDays(spanOf(r.earliest(rows), r.to), folded, keyDays, hourlyRows)
-	}
-	var from string
-	args := []any{ints(rows, func(p *standingRow) int64 { return p.PeriodID })}
-	for i, s := range sources {
-		var part string
-		part, args = union([]stretch{s}, `period_id, `+s.at+` AS at, `, []string{"input_tokens", "output_tokens", "charge_brl_micros"}, ` AND period_id = ANY ($1::bigint[])`, args...)
-		if i > 0 {
-			from += "\nUNION ALL "
-		}
-		from += part
-	}
 	var used []usedRow
-	query := `SELECT period_id, ` + grain + ` AS at, sum(input_tokens)::bigint AS input, sum(output_tokens)::bigint AS output, sum(charge_brl_micros)::bigint AS charge
-		FROM (` + from + `) u GROUP BY 1, 2 ORDER BY 1, 2`
-	if err := r.SelectContext(ctx, &used, query, args...); err != nil {
+	const query = `SELECT period_id, hour AS at, sum(input_tokens)::bigint AS input, sum(output_tokens)::bigint AS output, sum(charge_brl_micros)::bigint AS charge
+		FROM usage_hourly WHERE period_id = ANY ($1::bigint[]) AND hour >= $2 AND hour < $3 GROUP BY 1, 2 ORDER BY 1, 2`
+	if err := r.SelectContext(ctx, &used, query, ints(rows, func(p *standingRow) int64 { return p.PeriodID }), r.earliest(rows), r.to); err != nil {
 		return nil, fmt.Errorf("read what periods used: %w", err)
 	}
 	var past []alert.Past
@@ -53,10 +35,14 @@ func (r *rerun) periods(ctx context.Context) ([]alert.Firing, error) {
 		if n < 0 {
 			n = len(used)
 		}
-		past = append(past, r.course(byID[used[0].PeriodID], used[:n])...)
+		if p := byID[used[0].PeriodID]; r.rule.Metric == alert.Forecast {
+			past = append(past, r.forecasts(p, used[:n])...)
+		} else {
+			past = append(past, r.course(p, used[:n])...)
+		}
 		used = used[n:]
 	}
-	return r.rule.Replay(past, 0, r.from), nil
+	return r.rule.Replay(slices.Values(past), 0, r.from, r.to), nil
 }
 
 type usedRow struct {
@@ -117,18 +103,15 @@ func (r *rerun) replayedPeriods(ctx context.Context) ([]standingRow, error) {
 	return rows, nil
 }
 
-// course is what a period had used after each of its hours or, to be forecast, days.
+// course is what a period had used after each of its hours.
 func (r *rerun) course(p *standingRow, used []usedRow) []alert.Past {
 	past := make([]alert.Past, 0, len(used))
 	stand := *p
 	stand.UsedIn, stand.UsedOut, stand.Charged = 0, 0, 0
-	for i, u := range used {
+	for _, u := range used {
 		stand.UsedIn, stand.UsedOut, stand.Charged = stand.UsedIn+u.Input, stand.UsedOut+u.Output, stand.Charged+u.Charge
-		at, value, ok := u.At.UTC(), int64(0), true
+		var value int64
 		switch m := r.rule.Metric; {
-		case m == alert.Forecast:
-			at = minTime(at.Add(utcDay), r.to)
-			value, ok = forecastThen(&stand, used[:i+1], at)
 		case m == alert.InputQuota && r.rule.Unit == alert.Percent:
 			value = alert.Share(stand.UsedIn, stand.LimitIn)
 		case m == alert.InputQuota:
@@ -143,25 +126,39 @@ func (r *rerun) course(p *standingRow, used []usedRow) []alert.Past {
 		default:
 			value = stand.Charged
 		}
-		if ok {
-			of := stand.standing()
-			past = append(past, alert.Past{At: at, Reading: alert.Reading{Subject: of.Subject, Value: value, Period: of.Start, Details: of.Details}})
-		}
+		of := stand.standing()
+		past = append(past, alert.Past{At: u.At.UTC(), Reading: alert.Reading{Subject: of.Subject, Value: value, Period: of.Start, Details: of.Details}})
 	}
 	return past
 }
 
-// forecastThen is the forecast after the last of the days used.
-func forecastThen(p *standingRow, used []usedRow, at time.Time) (int64, bool) {
-	begin := maxTime(at.Add(-paceDays*utcDay), p.Start.UTC())
-	recent := forecastRow{standingRow: *p}
+// forecasts are those of a period after each of its hours, as far as each is the worst until then: the others tell nothing new.
+func (r *rerun) forecasts(p *standingRow, used []usedRow) (past []alert.Past) {
+	first := p.Start.UTC().Truncate(time.Hour)
+	end := minTime(p.End.UTC(), r.to)
+	hours := int(end.Sub(first)/time.Hour) + 1
+	sums := make([]usedRow, hours+1) // before each hour
 	for _, u := range used {
-		if !u.At.Before(begin.Truncate(utcDay)) {
-			recent.RecentIn, recent.RecentOut = recent.RecentIn+u.Input, recent.RecentOut+u.Output
+		if n := max(int(u.At.Sub(first)/time.Hour), 0); n < hours {
+			sums[n+1].Input, sums[n+1].Output, sums[n+1].Charge = sums[n+1].Input+u.Input, sums[n+1].Output+u.Output, sums[n+1].Charge+u.Charge
 		}
 	}
-	reading, ok := recent.reading(at, at)
-	return reading.Value, ok
+	for n := range hours {
+		sums[n+1].Input, sums[n+1].Output, sums[n+1].Charge = sums[n+1].Input+sums[n].Input, sums[n+1].Output+sums[n].Output, sums[n+1].Charge+sums[n].Charge
+	}
+	before := func(at time.Time) usedRow { return sums[min(max(int(at.Sub(first)/time.Hour), 0), hours)] }
+	worst := int64(-1)
+	for at := first.Add(time.Hour); !at.After(end); at = at.Add(time.Hour) {
+		mark := at.Add(-time.Minute).Truncate(utcDay) // a day is folded some minutes after it ends
+		all, late, early := before(at), before(mark), before(mark.Add(-paceDays*utcDay))
+		then := forecastRow{standingRow: *p, RecentIn: late.Input - early.Input, RecentOut: late.Output - early.Output}
+		then.UsedIn, then.UsedOut, then.Charged = all.Input, all.Output, all.Charge
+		if reading, ok := then.reading(mark, at); ok && reading.Value > worst {
+			worst = reading.Value
+			past = append(past, alert.Past{At: at, Reading: reading})
+		}
+	}
+	return past
 }
 
 // cost replays what the providers charged, day by day.
@@ -189,13 +186,13 @@ func (r *rerun) cost(ctx context.Context) ([]alert.Firing, error) {
 		sum += row.Cost
 		past[i] = alert.Past{At: row.Hour.UTC(), Reading: alert.Reading{Subject: installation, Value: sum, Period: day, Details: alert.Details{Cost: money.Micros(sum)}}}
 	}
-	return r.rule.Replay(past, 0, r.from), nil
+	return r.rule.Replay(slices.Values(past), 0, r.from, r.to), nil
 }
 
 // busiest are the customers that the rule covers and that called most in the span.
-func (r *rerun) busiest(ctx context.Context, folded time.Time) (map[int64]*watchedCustomer, string, error) {
+func (r *rerun) busiest(ctx context.Context, folded, since time.Time) (map[int64]*watchedCustomer, string, error) {
 	covered, arg := r.covering(1, "v.plan_id", "n.id", "0::bigint")
-	from, args := union(byDays(spanOf(r.from, r.to), folded, tenantDays, tenantHours), "tenant_id, ", []string{"requests"}, "", arg)
+	from, args := union(byDays(spanOf(since, r.to), folded, tenantDays, tenantHours), "tenant_id, ", []string{"requests"}, "", arg)
 	query := `SELECT ` + watchedCustomerColumns + ` FROM (SELECT tenant_id, sum(requests) AS requests FROM (` + from + `) u GROUP BY 1) u` + watchedCustomerOf + `
 		WHERE ` + covered + ` ORDER BY u.requests DESC, n.id LIMIT ` + fmt.Sprint(mostReplayed)
 	var rows []watchedCustomer
@@ -213,6 +210,7 @@ type hourRow struct {
 	TenantID int64     `db:"tenant_id"` // 0: all
 	Hour     time.Time `db:"hour"`
 	Requests int64     `db:"requests"`
+	Judged   int64     `db:"judged"` // of the requests, and the failures of them (usage.Totals)
 	Failures int64     `db:"failures"`
 	Tokens   int64     `db:"tokens"`
 }
@@ -223,15 +221,15 @@ func (r *rerun) hourly(ctx context.Context, since time.Time) ([]hourRow, map[int
 	if err != nil {
 		return nil, nil, err
 	}
-	sums := []string{"requests", "failures", "input_tokens", "output_tokens"}
-	const columns = `hour, sum(requests)::bigint AS requests, sum(failures)::bigint AS failures, sum(input_tokens + output_tokens)::bigint AS tokens`
+	sums := []string{"requests", "failures", "caller_errors", "input_tokens", "output_tokens"}
+	const columns = `hour, sum(requests)::bigint AS requests, ` + judgedCalls + `::bigint AS judged, ` + failedCalls + `::bigint AS failures, sum(input_tokens + output_tokens)::bigint AS tokens`
 	var rows []hourRow
 	if r.rule.OfWhole() {
 		from, args := union(byHours(spanOf(since, r.to), folded, allHours), "hour, ", sums, "")
 		err := r.SelectContext(ctx, &rows, `SELECT 0::bigint AS tenant_id, `+columns+` FROM (`+from+`) u GROUP BY hour ORDER BY hour`, args...)
 		return rows, nil, err
 	}
-	customers, ids, err := r.busiest(ctx, folded)
+	customers, ids, err := r.busiest(ctx, folded, since)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -249,24 +247,6 @@ func about(row *hourRow, customers map[int64]*watchedCustomer) alert.Reading {
 	return alert.Reading{Subject: c.subject(), Details: c.details()}
 }
 
-// errors replays which part of the calls failed, by the hour whatever the rule's window.
-func (r *rerun) errors(ctx context.Context) ([]alert.Firing, error) {
-	rows, customers, err := r.hourly(ctx, r.from.Truncate(time.Hour))
-	if err != nil {
-		return nil, fmt.Errorf("read failed calls: %w", err)
-	}
-	var past []alert.Past
-	for i := range rows {
-		if row := &rows[i]; row.Requests >= fewestCalls {
-			reading := about(row, customers)
-			reading.Value = alert.Share(row.Failures, row.Requests)
-			reading.Details.Window, reading.Details.Calls, reading.Details.Failures = 60, row.Requests, row.Failures
-			past = append(past, alert.Past{At: row.Hour.UTC(), Reading: reading})
-		}
-	}
-	return r.rule.Replay(past, time.Hour, r.from), nil
-}
-
 // changes replays the tokens of every hour beside what was usual in it.
 func (r *rerun) changes(ctx context.Context) ([]alert.Firing, error) {
 	rows, customers, err := r.hourly(ctx, r.from.Add(-weeksBack*7*utcDay-2*time.Hour).Truncate(time.Hour))
@@ -282,7 +262,7 @@ func (r *rerun) changes(ctx context.Context) ([]alert.Firing, error) {
 		past = append(past, r.changesOf(rows[:n], about(&rows[0], customers))...)
 		rows = rows[n:]
 	}
-	return r.rule.Replay(past, time.Hour, r.from), nil
+	return r.rule.Replay(slices.Values(past), time.Hour, r.from, r.to), nil
 }
 
 // changesOf are the changes of one subject. An hour in which nothing was used is one, too.

@@ -194,9 +194,14 @@ func (w *Watcher) look(ctx context.Context, g glance) error {
 		}
 		t.now = w.clock(t.now)
 		var readings []alert.Reading
-		if len(b.rules) > 0 {
+		if len(b.rules) > 0 || noted(g.metric) {
 			var err error
 			if readings, err = g.read(ctx, &sight{t, b, w.zone}); err != nil {
+				return err
+			}
+		}
+		if noted(g.metric) {
+			if err := t.noteLook(ctx, g.metric, readings); err != nil {
 				return err
 			}
 		}

@@ -13,9 +13,6 @@ import (
 	"github.com/fila-ia/filaia/internal/usage"
 )
 
-// fewestCalls is how many a window must have: of three calls one that fails says nothing.
-const fewestCalls = 20
-
 // windows are those that the rules look back over, in minutes.
 func (b *book) windows() []int {
 	var all []int
@@ -121,7 +118,7 @@ func readErrors(ctx context.Context, s *sight) ([]alert.Reading, error) {
 			if err := s.GetContext(ctx, &row, query, args...); err != nil {
 				return nil, fmt.Errorf("read failed calls: %w", err)
 			}
-			if row.Calls >= fewestCalls {
+			if row.Calls >= alert.FewestCalls {
 				readings = append(readings, errorReading(installation, alert.Covered{}, alert.Details{}, window, row.Calls, row.Failures))
 			}
 		}
@@ -136,7 +133,7 @@ func readErrors(ctx context.Context, s *sight) ([]alert.Reading, error) {
 					SELECT tenant_id, ` + judgedCalls + `::bigint AS calls, ` + failedCalls + `::bigint AS failures FROM (` + from + `) u GROUP BY tenant_id
 					HAVING ` + judgedCalls + ` >= $` + strconv.Itoa(n+1) + ` AND ` + failedCalls + ` * 10000 >= $` + strconv.Itoa(n+2) + ` * ` + judgedCalls + `
 				) u` + watchedCustomerOf + ` ORDER BY n.id`
-			if err := s.SelectContext(ctx, &rows, query, append(args, fewestCalls, least)...); err != nil {
+			if err := s.SelectContext(ctx, &rows, query, append(args, alert.FewestCalls, least)...); err != nil {
 				return nil, fmt.Errorf("read failed calls of customers: %w", err)
 			}
 			for _, r := range rows {
@@ -181,7 +178,7 @@ func readLatency(ctx context.Context, s *sight) ([]alert.Reading, error) {
 				P95   int64 `db:"p95"`
 			}
 			const query = `SELECT ` + p95 + ` FROM ` + newest + ` HAVING count(*) >= $4`
-			if err := s.SelectContext(ctx, &rows, query, firstID(since), since, newestCalls, fewestCalls); err != nil {
+			if err := s.SelectContext(ctx, &rows, query, firstID(since), since, newestCalls, alert.FewestCalls); err != nil {
 				return nil, fmt.Errorf("read latency: %w", err)
 			}
 			for _, r := range rows {
@@ -197,7 +194,7 @@ func readLatency(ctx context.Context, s *sight) ([]alert.Reading, error) {
 			const query = `SELECT ` + watchedCustomerColumns + `, u.calls, u.p95 FROM (
 					SELECT tenant_id, ` + p95 + ` FROM ` + newest + ` GROUP BY tenant_id HAVING count(*) >= $4) u` + watchedCustomerOf + `
 				WHERE u.p95 >= $5 ORDER BY n.id`
-			if err := s.SelectContext(ctx, &rows, query, firstID(since), since, newestCalls, fewestCalls, least); err != nil {
+			if err := s.SelectContext(ctx, &rows, query, firstID(since), since, newestCalls, alert.FewestCalls, least); err != nil {
 				return nil, fmt.Errorf("read latency of customers: %w", err)
 			}
 			for _, r := range rows {

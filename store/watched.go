@@ -57,8 +57,8 @@ func (s *Store) AddThrottled(ctx context.Context, counts []tenancy.Throttled) er
 	return nil
 }
 
-// SweepWatched removes addresses that no key was used from for six months, what providers refused more than ninety days ago,
-// and how breakers stood of replicas that are forgotten; it tells how many rows.
+// SweepWatched removes addresses that no key was used from for six months, what providers refused more than ninety days ago, what
+// the watch saw longer ago than a replay asks for, and how breakers stood of replicas that are forgotten; it tells how many rows.
 func (s *Store) SweepWatched(ctx context.Context) (rows int64, err error) {
 	now := s.now().UTC()
 	for _, sweep := range []struct {
@@ -67,6 +67,7 @@ func (s *Store) SweepWatched(ctx context.Context) (rows int64, err error) {
 	}{
 		{`DELETE FROM key_addresses WHERE last_seen < $1`, []any{now.Add(-addressesKept)}},
 		{`DELETE FROM provider_throttles WHERE minute < $1`, []any{now.Add(-throttlesKept)}},
+		{`DELETE FROM watch_looks WHERE at < $1`, []any{now.Add(-looksKept)}},
 		{`DELETE FROM breaker_states s WHERE NOT EXISTS (SELECT FROM replicas r WHERE r.name = s.replica)`, nil},
 	} {
 		result, err := s.db.ExecContext(ctx, sweep.statement, sweep.args...)

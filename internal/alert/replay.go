@@ -2,6 +2,7 @@ package alert
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 )
@@ -37,114 +38,129 @@ type Past struct {
 	Reading
 }
 
-// Course is something whose age is watched: what began, and when it was over.
+// Course is something whose age is watched: what began, from when on that was known, and when something newer took its place.
 type Course struct {
-	Subject      Subject
-	Details      Details
-	Since, Until time.Time // a zero Until: it goes on
+	Subject             Subject
+	Details             Details
+	Since, Known, Until time.Time // a zero Until: it goes on
 }
 
-// replay keeps what a rule told of a subject.
+// replay keeps what a rule told of a subject. What is news is decided as the watch decides it (Kind.old).
 type replay struct {
-	rule  *Rule
-	kind  Kind
-	last  time.Time // of the subject's samples
-	told  map[same]bool
-	open  map[int64]bool      // thresholds of an episode that goes on
-	ended map[int64]time.Time // and when that was over
+	rule *Rule
+	kind Kind
+	held Past      // the newest sample
+	told []Earlier // the newest of each threshold of the rule; without an id there is none
 }
 
 func newReplay(rule *Rule, kind Kind) *replay {
-	return &replay{rule: rule, kind: kind, told: map[same]bool{}, open: map[int64]bool{}, ended: map[int64]time.Time{}}
+	return &replay{rule: rule, kind: kind, told: make([]Earlier, len(rule.Thresholds))}
 }
 
-// Replay gives what the rule would have raised for samples from a moment on; each subject's are in the order of time. A sample
-// holds until the subject's next one, or for step where step is not zero.
-func (r *Rule) Replay(samples []Past, step time.Duration, from time.Time) []Firing {
+// Replay gives what the rule would have raised for samples from a moment on, until another; each subject's are in the order of
+// time. A sample holds until the subject's next one, or for step where step is not zero.
+func (r *Rule) Replay(samples iter.Seq[Past], step time.Duration, from, until time.Time) []Firing {
 	kind, _ := r.Metric.Kind()
 	bySubject := map[string]*replay{}
 	var fired []Firing
-	for i := range samples {
-		s := &samples[i]
-		p := bySubject[s.Subject.Key]
-		if p == nil {
-			p = newReplay(r, kind)
-			bySubject[s.Subject.Key] = p
-		}
-		if step > 0 && !p.last.IsZero() && s.At.After(p.last.Add(step)) {
-			for threshold := range p.open {
-				p.end(threshold, p.last.Add(step))
-			}
-		}
-		p.last = s.At
-		for _, threshold := range r.Thresholds {
-			if p.tells(s, threshold) && !s.At.Before(from) {
+	raise := func(p *replay) {
+		for _, threshold := range p.look() {
+			if s := &p.held; !s.At.Before(from) {
 				fired = append(fired, Firing{At: s.At, Subject: s.Subject, Details: s.Details, Metric: r.Metric, Unit: r.Unit, Threshold: threshold, Value: s.Value})
 			}
 		}
 	}
+	// Meanwhile the time may pass after which what still goes on is told again; and what no sample speaks for is over.
+	pass := func(p *replay, next time.Time) {
+		end := next
+		if step > 0 && p.held.At.Add(step).Before(next) {
+			end = p.held.At.Add(step)
+		}
+		for at := p.rested(end); !at.IsZero(); at = p.rested(end) {
+			p.held.At = at
+			raise(p)
+		}
+		if end.Before(next) {
+			p.over(end, func(int64) bool { return true })
+		}
+	}
+	for s := range samples {
+		p := bySubject[s.Subject.Key]
+		if p == nil {
+			p = newReplay(r, kind)
+			bySubject[s.Subject.Key] = p
+		} else {
+			pass(p, s.At)
+		}
+		p.held = s
+		raise(p)
+	}
+	for _, p := range bySubject {
+		pass(p, until)
+	}
 	return fired
 }
 
-func (p *replay) end(threshold int64, at time.Time) {
-	delete(p.open, threshold)
-	p.ended[threshold] = at
-}
-
-// tells notes a sample, and whether the rule tells of it.
-func (p *replay) tells(s *Past, threshold int64) bool {
-	reached := p.rule.Reaches(s.Value, threshold)
-	if p.kind.Repeats != PerEpisode {
-		key := p.kind.same(0, "", s.Period, threshold)
-		news := reached && !p.told[key]
-		if news {
-			p.told[key] = true
+// look notes the sample that is held, and gives the thresholds that the rule tells of.
+func (p *replay) look() (news []int64) {
+	s := &p.held
+	p.over(s.At, func(threshold int64) bool { return !p.rule.Reaches(s.Value, threshold) })
+	var fresh []int
+	for i, threshold := range p.rule.Thresholds {
+		if p.rule.Reaches(s.Value, threshold) && !p.isOld(threshold, s.At) {
+			fresh = append(fresh, i)
 		}
-		return news
 	}
-	switch {
-	case !reached && p.open[threshold]:
-		p.end(threshold, s.At)
-	case reached && !p.open[threshold] && p.rested(threshold, s.At):
-		p.open[threshold] = true
-		return true
+	for _, i := range fresh {
+		p.told[i] = Earlier{ID: 1, Period: s.Period, Threshold: p.rule.Thresholds[i]}
+		news = append(news, p.rule.Thresholds[i])
 	}
-	return false
+	return news
 }
 
-// rested tells whether an episode may be told of again.
-func (p *replay) rested(threshold int64, at time.Time) bool {
-	ended, was := p.ended[threshold]
-	return !was || !at.Before(ended.Add(time.Duration(p.rule.Rearm)*time.Minute))
+func (p *replay) isOld(threshold int64, at time.Time) bool {
+	alarm := Alarm{&p.held.Reading, Due{p.rule, threshold, p.held.Value}}
+	return slices.ContainsFunc(p.told, func(t Earlier) bool { return t.ID != 0 && p.kind.old(&alarm, t, at) })
 }
 
-// ReplayAges gives what the rule would have raised for courses within a span; each subject's are in the order of time. The age
-// is counted in whole units.
+// over ends those episodes that go on and are gone.
+func (p *replay) over(at time.Time, gone func(threshold int64) bool) {
+	for i := range p.told {
+		if t := &p.told[i]; t.ID != 0 && t.ResolvedAt.IsZero() && gone(t.Threshold) {
+			t.ResolvedAt = at
+		}
+	}
+}
+
+// rested is when, after the sample that is held and before a moment, a threshold that it comes to may be told of again; zero: never.
+func (p *replay) rested(before time.Time) (first time.Time) {
+	if p.kind.Repeats != PerEpisode {
+		return first
+	}
+	for _, t := range p.told {
+		if t.ID == 0 || t.ResolvedAt.IsZero() || !p.rule.Reaches(p.held.Value, t.Threshold) {
+			continue
+		}
+		at := t.ResolvedAt.Add(time.Duration(p.rule.Rearm) * time.Minute)
+		if at.After(p.held.At) && at.Before(before) && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+// ReplayAges gives what the rule, which tells once of each cause, would have raised for courses within a span. The age is
+// counted in whole units.
 func (r *Rule) ReplayAges(courses []Course, unit time.Duration, from, until time.Time) []Firing {
-	kind, _ := r.Metric.Kind()
-	bySubject := map[string]*replay{}
 	var fired []Firing
 	for _, c := range courses {
-		p := bySubject[c.Subject.Key]
-		if p == nil {
-			p = newReplay(r, kind)
-			bySubject[c.Subject.Key] = p
-		}
 		for _, threshold := range r.Thresholds {
-			at := c.Since.Add(time.Duration(threshold) * unit)
-			if ended, was := p.ended[threshold]; was {
-				at = later(at, ended.Add(time.Duration(r.Rearm)*time.Minute))
-			}
-			if !c.Until.IsZero() && !at.Before(c.Until) || at.After(until) {
+			at := later(c.Since.Add(time.Duration(threshold)*unit), c.Known)
+			if !c.Until.IsZero() && !at.Before(c.Until) || at.Before(from) || at.After(until) {
 				continue
 			}
-			if kind.Repeats == PerEpisode && !c.Until.IsZero() {
-				p.ended[threshold] = c.Until
-			}
-			if !at.Before(from) {
-				fired = append(fired, Firing{At: at, Subject: c.Subject, Details: c.Details, Metric: r.Metric, Unit: r.Unit, Threshold: threshold,
-					Value: int64(at.Sub(c.Since) / unit)})
-			}
+			fired = append(fired, Firing{At: at, Subject: c.Subject, Details: c.Details, Metric: r.Metric, Unit: r.Unit, Threshold: threshold,
+				Value: int64(at.Sub(c.Since) / unit)})
 		}
 	}
 	return fired
@@ -159,7 +175,9 @@ func later(a, b time.Time) time.Time {
 
 // Newest puts what would have been raised in order, and keeps as much as is shown.
 func Newest(fired []Firing, since time.Time) Replayed {
-	slices.SortStableFunc(fired, func(a, b Firing) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Threshold, a.Threshold)) })
+	slices.SortStableFunc(fired, func(a, b Firing) int {
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Subject.Key, b.Subject.Key), cmp.Compare(b.Threshold, a.Threshold))
+	})
 	n := min(len(fired), MaxReplayed)
 	return Replayed{Fired: fired[:n:n], Known: true, Since: since, Truncated: len(fired) > n}
 }
