@@ -182,6 +182,9 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 				try.Answer = ""
 			}
 		}
+		if strings.HasPrefix(t.Answer, alert.RevokedPrefix) {
+			try.Answer = say.T("mail_consent.log") + " (" + t.Answer + ")"
+		}
 		if t.Took > 0 {
 			try.Took = say.Duration(t.Took)
 		}

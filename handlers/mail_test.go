@@ -3,12 +3,14 @@ package handlers
 import (
 	"context"
 	"encoding/json"
+	"html"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,6 +18,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/config"
+	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/mail"
 	"github.com/fila-ia/filaia/internal/mail/mailtest"
 	"github.com/fila-ia/filaia/internal/tenancy"
@@ -58,7 +61,7 @@ func TestOwnersSetUpAServerCheckItAndSendATest(t *testing.T) {
 	b.get("/settings/mail").status(http.StatusOK).has(text("mail.state.none"), text("mail.way.gmail"), text("mail.way.smtp"))
 	b.get("/settings/mail/setup/smtp").status(http.StatusOK).has(`value="587"`)
 	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
-	b.get("/settings/mail").status(http.StatusOK).has(text("mail.saved"), text("mail.state.ready"), s.server.Addr, text("mail.kept_unseen")).lacks(mailPassword, "x9Zq")
+	b.get("/settings/mail").status(http.StatusOK).has(text("mail.saved"), text("mail.state.unverified"), text("mail.never_worked"), s.server.Addr, text("mail.kept_unseen")).lacks(mailPassword, "x9Zq")
 	b.get("/settings/mail/setup/smtp").has(`value="ana"`, text("mail.help.kept_unseen")).lacks(mailPassword, "x9Zq")
 	b.post("/settings/mail/check", nil).status(http.StatusOK).has(text("mail.result.checked"), "TLS 1.3")
 	if n := len(s.server.Messages()); n != 0 {
@@ -116,6 +119,33 @@ func TestTheSetUpIsNotCalledReadyWhileMessagesDoNotLeave(t *testing.T) {
 	s.message(t, id, "delivered", "bia@x.example", "250 ok")
 	s.message(t, id, "dead", "gone@x.example", "550 5.1.1 no such user") // others get theirs
 	b.get("/settings/mail").has(text("mail.state.ready")).lacks(text("mail.state.troubled"))
+}
+
+func TestAWithdrawnConsentSaysWhatHappenedAndWhatToDoInBothLanguages(t *testing.T) {
+	said := alert.RevokedPrefix + ": the consent was withdrawn or has expired; connect the account again (AADSTS700082: expired)"
+	for way, c := range map[string]struct{ key, link string }{
+		"gmail_oauth": {"mail.problem.token_revoked", "/settings/mail/google/connect"},
+		"smtp":        {"mail_consent.revoked.smtp", "/settings/mail/setup/smtp"},
+	} {
+		s := newMailSite(t)
+		b := s.as(t, tenancy.Owner)
+		m := alert.Mail{Way: alert.MailWay(way), Host: "smtp.example", Port: 587, Security: alert.MailSTARTTLS, Auth: alert.MailAuthXOAUTH2, User: "a@x.example", From: "a@x.example"}
+		m.Seal(s.Credentials, alert.MailAccess{ClientSecret: "c", RefreshToken: "r"})
+		must(t, s.store.SetMailSettings(context.Background(), m))
+		id := s.raised(t, "operator", "queue_age", 0)
+		s.message(t, id, "pending", "ana@x.example", said)
+		for _, lang := range i18n.Langs() {
+			_, err := s.db.Exec(`UPDATE users SET language = $1`, string(lang))
+			must(t, err)
+			words := func(key string) string { return html.EscapeString(i18n.NewPrinter(lang, nil).T(key)) }
+			b := s.as(t, tenancy.Owner)
+			_, err = s.db.Exec(`UPDATE users SET language = $1`, string(lang))
+			must(t, err)
+			b.get("/settings/mail").has(words("mail.state.troubled"), words(c.key), words("mail_consent.waiting"), c.link, "AADSTS700082").lacks(words("mail.trouble"))
+			b.get("/alerts/"+strconv.FormatInt(id, 10)).has(words("mail_consent.log"), "AADSTS700082")
+		}
+		b.get("/settings/mail").status(http.StatusOK)
+	}
 }
 
 func TestWhatIsTypedWrongIsToldAndKept(t *testing.T) {
@@ -274,7 +304,7 @@ func TestAnAccountAtGoogleConsentsOnce(t *testing.T) {
 	if len(*asked) != 1 || form.Get("code") != "c-1" || form.Get("client_secret") != "GOCSPX-canario" || len(form.Get("code_verifier")) < 43 {
 		t.Errorf("%v", *asked)
 	}
-	b.get("/settings/mail").has(text("mail.state.ready"), text("mail.account.connected"), text("mail.connect_again")).lacks("1//canario")
+	b.get("/settings/mail").has(text("mail.state.unverified"), text("mail.account.connected"), text("mail.connect_again")).lacks("1//canario")
 	m, err := s.store.MailSettings(context.Background())
 	must(t, err)
 	if access, err := m.Open(s.Credentials); err != nil || access.RefreshToken != "1//canario" || access.ClientSecret != "GOCSPX-canario" || !m.Ready() {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"time"
 
@@ -28,11 +29,56 @@ func (s *Store) SetMailSettings(ctx context.Context, m alert.Mail) error {
 			return err
 		}
 		told := m
-		told.Sealed, told.PasswordHint, told.ClientSecretHint = nil, "", ""
+		told.Sealed, told.Renewed, told.PasswordHint, told.ClientSecretHint = nil, nil, "", ""
 		return tx.audit(ctx, "mail.change", "settings:"+mailSetting, 0, told)
 	})
 	if err != nil {
 		return fmt.Errorf("set how e-mail is sent: %w", err)
+	}
+	return nil
+}
+
+// turnPause is how long it waits before it asks again whether it has the turn.
+const turnPause = 100 * time.Millisecond
+
+// MailTurn does what only one replica may be at, such as getting the next refresh token: who asks with one that was used already may
+// lose the account. It waits for its turn, and keeps no connection while it waits and no transaction while it does it.
+func (s *Store) MailTurn(ctx context.Context, do func(context.Context) error) error {
+	for {
+		mine, err := s.tryMailTurn(ctx, do)
+		if mine || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the turn to renew: %w", ctx.Err())
+		case <-time.After(turnPause):
+		}
+	}
+}
+
+func (s *Store) tryMailTurn(ctx context.Context, do func(context.Context) error) (mine bool, err error) {
+	conn, err := s.patient.Conn(ctx)
+	if err != nil {
+		return false, fmt.Errorf("connect for the turn to renew: %w", err)
+	}
+	defer conn.Close()
+	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtext('filaia_mail'))`).Scan(&mine); err != nil || !mine {
+		return false, err
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(hashtext('filaia_mail'))`) //nolint:errcheck // a connection that cannot say so ends, and its lock with it
+	return true, do(ctx)
+}
+
+// RenewMail keeps a sealed refresh token that came with an access token, in place of the one in before, unless somebody has changed
+// or renewed the settings since they were read as before. It is no change by a person: neither the log of changes nor MailTrouble
+// hears of it.
+func (s *Store) RenewMail(ctx context.Context, before alert.Mail, renewed []byte) error {
+	encoded := base64.StdEncoding.EncodeToString // as encoding/json does
+	const renew = `UPDATE settings SET value = jsonb_set(value, '{renewed}', to_jsonb($2::text))
+		WHERE name = $1 AND value->>'sealed' = $3 AND coalesce(value->>'renewed', '') = $4`
+	if _, err := s.db.ExecContext(ctx, renew, mailSetting, encoded(renewed), encoded(before.Sealed), encoded(before.Renewed)); err != nil {
+		return fmt.Errorf("keep the new refresh token: %w", err)
 	}
 	return nil
 }

@@ -30,6 +30,10 @@ type Told struct{ All, Delivered, Pending, Dead, Kept int }
 // KeptPrefix begins the answer to a message that was kept as a file.
 const KeptPrefix = "outbox/"
 
+// RevokedPrefix begins the answer to a message by e-mail that could not leave because the account that sends has withdrawn its consent,
+// or that has expired.
+const RevokedPrefix = "access token: invalid_grant"
+
 // InternalPrefix begins what went wrong here before a channel was reached, which no customer reads.
 const InternalPrefix = "internal: "
 

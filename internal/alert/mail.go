@@ -75,6 +75,7 @@ type Mail struct {
 	ClientID string       `json:"client_id,omitempty"`
 	TokenURL string       `json:"token_url,omitempty"` // of a server of one's own; empty with XOAUTH2: the password is the token
 	Sealed   []byte       `json:"sealed,omitempty"`    // a MailAccess
+	Renewed  []byte       `json:"renewed,omitempty"`   // a refresh token that came since then, sealed
 
 	PasswordHint     string `json:"password_hint,omitempty"`      // "…"; empty: there is none
 	ClientSecretHint string `json:"client_secret_hint,omitempty"` // "…aB3x", or "…"; empty: there is none
@@ -88,8 +89,11 @@ type MailAccess struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 }
 
-// MailSealedAs is the context to which a MailAccess is sealed.
-const MailSealedAs = "mail"
+// MailSealedAs is the context to which a MailAccess is sealed, MailRenewedAs that of a refresh token that came later.
+const (
+	MailSealedAs  = "mail"
+	MailRenewedAs = "mail refresh token"
+)
 
 // GmailHost and GmailPort are where Google takes messages.
 const (
@@ -109,7 +113,7 @@ func (m Mail) Google() bool { return m.Way == MailGmail || m.Way == MailGoogleOA
 // Seal puts the access into m, with the hints of it that people may see.
 func (m *Mail) Seal(box *secret.Box, a MailAccess) {
 	m.Connected = a.RefreshToken != ""
-	m.PasswordHint, m.ClientSecretHint, m.Sealed = "", mailHint(a.ClientSecret), nil
+	m.PasswordHint, m.ClientSecretHint, m.Sealed, m.Renewed = "", mailHint(a.ClientSecret), nil, nil
 	if a.Password != "" {
 		m.PasswordHint = "…" // of what people make up, or of sixteen letters, four would be many
 	}
@@ -133,7 +137,12 @@ func (m Mail) Open(box *secret.Box) (MailAccess, error) {
 	if err != nil {
 		return a, err
 	}
-	return a, json.Unmarshal(b, &a)
+	if err := json.Unmarshal(b, &a); err != nil || len(m.Renewed) == 0 {
+		return a, err
+	}
+	newest, err := box.Open(m.Renewed, MailRenewedAs)
+	a.RefreshToken = string(newest)
+	return a, err
 }
 
 func mailHint(text string) string {

@@ -25,6 +25,10 @@ import (
 // Settings keeps how e-mail is sent.
 type Settings interface {
 	MailSettings(ctx context.Context) (alert.Mail, error)
+	// MailTurn does what only one replica may be at.
+	MailTurn(ctx context.Context, do func(context.Context) error) error
+	// RenewMail keeps a sealed refresh token in place of the one in before, unless that is not what is kept any more.
+	RenewMail(ctx context.Context, before alert.Mail, renewed []byte) error
 }
 
 // Config is what a Sender stands on.

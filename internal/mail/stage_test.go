@@ -1,10 +1,13 @@
 package mail
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,10 +21,59 @@ import (
 // patience bounds what a test waits for; it matters only when something hangs.
 const patience = time.Minute
 
-// kept are settings in memory.
-type kept struct{ mail alert.Mail }
+// kept are settings in memory. While they are away nothing can be written.
+type kept struct {
+	turn sync.Mutex
+	mu   sync.Mutex
+	mail alert.Mail
+	away bool
+	read func() // before they are read; nil: nothing
+}
 
-func (k *kept) MailSettings(context.Context) (alert.Mail, error) { return k.mail, nil }
+func (k *kept) MailSettings(context.Context) (alert.Mail, error) {
+	if k.read != nil {
+		k.read()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mail, nil
+}
+
+func (k *kept) MailTurn(ctx context.Context, do func(context.Context) error) error {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	return do(ctx)
+}
+
+func (k *kept) RenewMail(_ context.Context, before alert.Mail, renewed []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.away {
+		return errors.New("connection refused")
+	}
+	if bytes.Equal(before.Sealed, k.mail.Sealed) && bytes.Equal(before.Renewed, k.mail.Renewed) {
+		k.mail.Renewed = renewed
+	}
+	return nil
+}
+
+// refreshToken is the one that is kept.
+func (k *kept) refreshToken(t *testing.T) string {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a, err := k.mail.Open(box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.RefreshToken
+}
+
+func (k *kept) be(away bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.away = away
+}
 
 var box = secret.New([32]byte{1})
 

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -19,14 +21,21 @@ import (
 // GoogleScope lets messages be sent for an account over SMTP.
 const GoogleScope = "https://mail.google.com/"
 
-// tokens gets access tokens, and keeps the newest while it holds.
+// tokens keeps the newest access token while it holds.
 type tokens struct {
 	endpoint oauth2.Endpoint // Google's
 	client   *http.Client
 
-	mu   sync.Mutex
-	of   string // what the newest was given for
-	last *oauth2.Token
+	mu      sync.Mutex
+	of      string // what the newest was given for: the settings as a person sealed them last
+	last    *oauth2.Token
+	unsaved *renewal // nil: what is kept is the newest
+}
+
+// renewal is a refresh token that could not be kept yet.
+type renewal struct {
+	before alert.Mail // as it was read
+	token  string
 }
 
 // token is what XOAUTH2 signs in with; other ways need none.
@@ -37,12 +46,12 @@ func (s *Sender) token(ctx context.Context, r route, note func(alert.MailStep)) 
 	if r.access.RefreshToken == "" {
 		return r.access.Password, nil
 	}
-	t, err := s.tokens.refresh(ctx, r)
+	t, err := s.accessToken(ctx, r)
 	if err != nil {
-		return "", tokenTrouble(err)
+		return "", tokenTrouble(r.Way, err)
 	}
 	note(alert.MailStep{Name: stepToken, OK: true})
-	return t.AccessToken, nil
+	return t, nil
 }
 
 func (t *tokens) config(r route, redirect string) *oauth2.Config {
@@ -55,20 +64,61 @@ func (t *tokens) config(r route, redirect string) *oauth2.Config {
 	return c
 }
 
-func (t *tokens) refresh(ctx context.Context, r route) (*oauth2.Token, error) {
+// accessToken is the newest while it holds, else another one. Replicas take turns to get one, since each may come with another refresh
+// token, and whoever goes on with the one before may lose the account.
+func (s *Sender) accessToken(ctx context.Context, r route) (string, error) {
+	t := s.tokens
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	of := r.ClientID + "\x00" + r.access.ClientSecret + "\x00" + r.access.RefreshToken + "\x00" + r.TokenURL
-	if t.of == of && t.last.Valid() {
-		return t.last, nil
+	s.keepRenewal(ctx)
+	if t.of == string(r.Sealed) && t.last.Valid() {
+		return t.last.AccessToken, nil
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, t.client)
-	fresh, err := t.config(r, "").TokenSource(ctx, &oauth2.Token{RefreshToken: r.access.RefreshToken}).Token()
+	err := s.Settings.MailTurn(ctx, func(ctx context.Context) error {
+		now, err := s.route(ctx) // another may have renewed it
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(now.Sealed, r.Sealed) {
+			return errors.New("the settings have just been changed; trying again with the new ones")
+		}
+		refresh := now.access.RefreshToken
+		if u := t.unsaved; u != nil && bytes.Equal(u.before.Sealed, now.Sealed) {
+			refresh = u.token // keepRenewal has just failed to keep it
+		}
+		client := context.WithValue(ctx, oauth2.HTTPClient, t.client)
+		fresh, err := t.config(now, "").TokenSource(client, &oauth2.Token{RefreshToken: refresh}).Token()
+		if err != nil {
+			return err
+		}
+		t.of, t.last = string(now.Sealed), fresh
+		if fresh.RefreshToken != "" && fresh.RefreshToken != refresh {
+			t.unsaved = &renewal{now.Mail, fresh.RefreshToken}
+			s.keepRenewal(ctx)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	t.of, t.last = of, fresh
-	return fresh, nil
+	return t.last.AccessToken, nil
+}
+
+// keepTime is for how long a message waits until its refresh token is kept.
+const keepTime = 5 * time.Second
+
+// keepRenewal keeps the newest refresh token, also while this process ends. While the database is away the token stays here, and the
+// next message tries again.
+func (s *Sender) keepRenewal(ctx context.Context) {
+	u := s.tokens.unsaved
+	if u == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+	defer cancel()
+	if err := s.Settings.RenewMail(ctx, u.before, s.Box.Seal([]byte(u.token), alert.MailRenewedAs)); err == nil {
+		s.tokens.unsaved = nil // kept, or overtaken by what is kept
+	}
 }
 
 func (t *tokens) forget() {
@@ -78,7 +128,7 @@ func (t *tokens) forget() {
 }
 
 // tokenTrouble tells nothing of the answer but its code and description: the rest may hold what is secret.
-func tokenTrouble(err error) error {
+func tokenTrouble(way alert.MailWay, err error) error {
 	t := &trouble{Step: stepToken, Key: "mail.problem.token", cause: err}
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
@@ -86,8 +136,11 @@ func tokenTrouble(err error) error {
 	}
 	t.cause = fmt.Errorf("%s %s", refused.ErrorCode, refused.ErrorDescription)
 	switch refused.ErrorCode {
-	case "invalid_grant":
-		t.Key, t.cause = "mail.problem.token_revoked", fmt.Errorf("the consent was withdrawn or has expired; connect the account again (%w)", t.cause)
+	case "invalid_grant": // alert.RevokedPrefix is how it begins
+		t.Key, t.cause = "mail.problem.token_revoked", fmt.Errorf("invalid_grant: the consent was withdrawn or has expired; connect the account again (%s)", refused.ErrorDescription)
+		if way == alert.MailServer {
+			t.Key = "mail_consent.revoked.smtp"
+		}
 	case "invalid_client", "unauthorized_client":
 		t.Key, t.cause = "mail.problem.token_client", fmt.Errorf("the client's id or secret is not accepted (%w)", t.cause)
 	case "":
@@ -109,7 +162,7 @@ func (s *Sender) Connect(ctx context.Context, m alert.Mail, a alert.MailAccess, 
 	t, err := s.tokens.config(route{m, a}, redirect).Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	if err != nil {
 		var told *trouble
-		if errors.As(tokenTrouble(err), &told) && told.Key == "mail.problem.token_client" {
+		if errors.As(tokenTrouble(m.Way, err), &told) && told.Key == "mail.problem.token_client" {
 			return "", fault.New(fault.Invalid, told.Key).Because(told)
 		}
 		return "", fault.New(fault.Invalid, "mail.problem.exchange").Because(told)

@@ -18,6 +18,7 @@ type State string
 // The states.
 const (
 	Ready      State = "ready"
+	Unverified State = "unverified" // it is set up, and nothing has shown yet that it works
 	Unfinished State = "unfinished" // the account at Google has not consented
 	None       State = "none"
 	Troubled   State = "troubled" // it is set up, and messages do not leave
@@ -27,7 +28,7 @@ func (s State) tone() ui.Tone {
 	switch s {
 	case Ready:
 		return ui.OK
-	case Unfinished:
+	case Unfinished, Unverified:
 		return ui.Warn
 	case Troubled:
 		return ui.Bad
@@ -46,6 +47,7 @@ type IndexModel struct {
 	Facts       []Fact
 	To          string // where a test goes
 	Trouble     string // the newest answer, when the last messages did not leave
+	Revoked     string // what to do where that was because the account consents no more; empty: another cause
 	Kept        int    // messages that were kept before and can be sent now
 	Result      Result
 }
@@ -62,7 +64,9 @@ func (m IndexModel) lead() string {
 }
 
 // sends tells whether a message can be tried.
-func (m IndexModel) sends() bool { return m.State == Ready || m.State == Troubled }
+func (m IndexModel) sends() bool {
+	return m.State == Ready || m.State == Unverified || m.State == Troubled
+}
 
 func (m IndexModel) facts() []ui.Fact {
 	facts := make([]ui.Fact, len(m.Facts))
