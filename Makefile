@@ -21,7 +21,7 @@ build: need-go ## compile bin/filaia
 	$(GO) build -trimpath -ldflags "-s -w -X main.versionName=$(VERSION)" -o bin/filaia ./cmd/filaia
 
 test: need-tests build ## install what is missing, run every test
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -timeout 60m ./...
 
 faults: need-go need-postgres ## print what clients see and what is recorded when providers fail
 	$(GO) test -count=1 -timeout 10m -run TestTableOfFaults -v ./cmd/filaia
