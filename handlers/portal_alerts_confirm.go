@@ -209,7 +209,7 @@ func (p *Panel) showAsk(c *fiber.Ctx) error {
 		a, err = p.TenantAlerts.AskOf(c.UserContext(), id, nonce)
 	}
 	if fault.Is(err, fault.NotFound) {
-		m := alerts.ConfirmModel{Frame: p.frame(c, say.T("alert_confirm.page.title_broken"), ""), State: "broken"}
+		m := alerts.ConfirmModel{Frame: p.frame(c, say.T("alert_confirm.page.title.broken"), ""), State: "broken"}
 		return p.render(c.Status(fiber.StatusNotFound), alerts.ConfirmPage(m), nil)
 	}
 	if err != nil {
@@ -222,7 +222,7 @@ func (p *Panel) showAsk(c *fiber.Ctx) error {
 	}
 	title := say.T("alert_confirm.page.title", "company", a.Company)
 	if state != alert.AskOpen {
-		title = say.T("alert_confirm.page.title_" + string(state))
+		title = say.T("alert_confirm.page.title." + string(state))
 	}
 	m.Frame = p.frame(c, title, "")
 	switch state {
@@ -284,7 +284,7 @@ func (p *Panel) answerAsk(agrees bool) fiber.Handler {
 			return err
 		} // one that is too late leads back to the page, which says so
 		if posted(c, "page") == "" { // a mail program, which must not be led on
-			return c.Type("txt", "utf-8").SendString(at(c).Say.T("alert_confirm.page.title_declined"))
+			return c.Type("txt", "utf-8").SendString(at(c).Say.T("alert_confirm.page.title.declined"))
 		}
 		return c.Redirect("/confirm/"+c.Params("token"), fiber.StatusSeeOther)
 	}

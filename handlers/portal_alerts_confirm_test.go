@@ -57,7 +57,7 @@ func TestAnAddressFromOutsideAgreesByAButtonAndNoLook(t *testing.T) {
 	for range 2 {
 		reader.bare(path, formKind, "page=yes").leadsTo(path)
 	}
-	reader.get(path).has(text("alert_confirm.page.title_confirmed"), text("alert_confirm.page.stop"))
+	reader.get(path).has(text("alert_confirm.page.title.confirmed"), text("alert_confirm.page.stop"))
 	if s.answer(t, "ana@empresa.com.br") != "confirmed" || s.answer(t, "bia@empresa.com.br") != "open" {
 		t.Fatal("the wrong one")
 	}
@@ -65,7 +65,7 @@ func TestAnAddressFromOutsideAgreesByAButtonAndNoLook(t *testing.T) {
 	team := s.as(t, tenancy.Viewer)
 	team.get("/tenants/" + strconv.FormatInt(tenant.ID, 10) + "/alerts").has("bia@empresa.com.br").lacks(text("alert_confirm.again_to", "address", "bia@empresa.com.br"))
 	reader.bare(path+"/decline", formKind, "page=yes").leadsTo(path)
-	reader.get(path).has(text("alert_confirm.page.title_declined"), text("alert_confirm.page.changed_mind"))
+	reader.get(path).has(text("alert_confirm.page.title.declined"), text("alert_confirm.page.changed_mind"))
 	b.get(settingsPath).has(text("alert_confirm.mark_declined", "address", "ana@empresa.com.br"))
 }
 
@@ -105,7 +105,7 @@ func TestALinkThatIsTooLateSaysSo(t *testing.T) {
 	_, _, path := s.names(t)
 	s.db.MustExec(`UPDATE alert_addresses SET asked_at = asked_at - interval '8 days', expires_at = expires_at - interval '8 days', mailed = '{}'`)
 	b := s.browser(t)
-	b.get(path).has(text("alert_confirm.page.title_expired")).lacks(text("alert_confirm.page.submit"))
+	b.get(path).has(text("alert_confirm.page.title.expired")).lacks(text("alert_confirm.page.submit"))
 	b.bare(path, formKind, "page=yes").leadsTo(path)
 	if got := s.answer(t, "ana@empresa.com.br"); got != "open" {
 		t.Fatal(got)
