@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(storetest.Run(m)) }
 
 // patience is for what comes by itself.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // stage is a database with one customer, its admin and an owner, and a clock that the test may turn.
 type stage struct {
