@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"time"
@@ -11,28 +12,46 @@ import (
 )
 
 // readAmount reads a threshold as people type it: 80 or 99,5% for percents, 3 or 2,5 for multiples of the usual, 1.234,56,
-// 10 min, 1.000.000. What it cannot read gives the key of what is wrong.
-func readAmount(m alert.Metric, u alert.Unit, text string) (n int64, wrong string) {
+// 10 min, 1.000.000. What it cannot read gives the key of what is wrong, which names the value and, as n, how many decimals it may have.
+func readAmount(say i18n.Printer, m alert.Metric, u alert.Unit, text string) (n int64, wrong string) {
 	switch u {
 	case alert.Percent:
-		one, key := int64(100), "alerts.error.read.percent" // hundredths
+		key := "alerts.error.read.percent"
 		if m == alert.SuddenChange {
-			one, key = alert.Whole, "alerts.error.read.times"
+			key = "alerts.error.read.times"
 		}
-		n, ok := readDecimal(strings.TrimRight(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "%")), "×x"), one)
-		return n, unless(ok, key)
+		n, err := say.ParseDecimal(strings.TrimRight(strings.TrimSpace(text), "%×x \u00a0"), decimalsOf(m, u))
+		return n, unread(err, key)
 	case alert.BRL, alert.USD:
-		amount, ok := readCents(text)
-		return int64(amount), unless(ok, "alerts.error.read.money")
+		amount, err := readMoney(say, text, decimalsOf(m, u))
+		return int64(amount), unread(err, "alerts.error.read.money")
 	case alert.Millis, alert.Seconds:
-		d, ok := readDuration(text)
+		d, ok := readDuration(say, text)
 		if u == alert.Millis {
 			return d.Milliseconds(), unless(ok, "alerts.error.read.duration")
 		}
 		return int64(d / time.Second), unless(ok && d%time.Second == 0, "alerts.error.read.duration")
 	}
-	n, err := i18n.ParseInt(text)
+	n, err := say.ParseInt(text)
 	return n, unless(err == nil, "alerts.error.read.integer")
+}
+
+// decimalsOf is how many decimals a threshold may have: percents are kept in hundredths, multiples in ten-thousandths.
+func decimalsOf(m alert.Metric, u alert.Unit) int {
+	switch {
+	case m == alert.SuddenChange && u == alert.Percent:
+		return 4
+	case u == alert.Percent || u == alert.BRL || u == alert.USD:
+		return centDecimals
+	}
+	return 0
+}
+
+func unread(err error, key string) string {
+	if errors.Is(err, i18n.ErrTooFine) {
+		return "numbers.too_fine"
+	}
+	return unless(err == nil, key)
 }
 
 func unless(ok bool, key string) string {
@@ -42,21 +61,10 @@ func unless(ok bool, key string) string {
 	return key
 }
 
-// readDecimal reads a number in parts of one, which must be exact.
-func readDecimal(text string, one int64) (int64, bool) {
-	part := int64(money.Unit) / one
-	amount, err := money.Parse(text)
-	if err != nil { // "1.000" alone is no amount, for it may be read in two ways; here it is a thousand
-		n, err := i18n.ParseInt(text)
-		return n * one, err == nil && n < beyondRange && n > -beyondRange
-	}
-	return int64(amount) / part, int64(amount)%part == 0
-}
-
 var typedDuration = regexp.MustCompile(`^([0-9][0-9.,]*)\s*([a-zç]*)\.?$`)
 
 // readDuration reads 30, 30 s, 1,5 min, 2 horas. A number alone is seconds.
-func readDuration(text string) (time.Duration, bool) {
+func readDuration(say i18n.Printer, text string) (time.Duration, bool) {
 	found := typedDuration.FindStringSubmatch(strings.ToLower(strings.TrimSpace(strings.ReplaceAll(text, "\u00a0", " "))))
 	if found == nil {
 		return 0, false
@@ -76,8 +84,8 @@ func readDuration(text string) (time.Duration, bool) {
 	default:
 		return 0, false
 	}
-	thousandths, ok := readDecimal(found[1], 1000)
-	if !ok || thousandths > beyondRange {
+	thousandths, err := say.ParseDecimal(found[1], 3)
+	if err != nil || thousandths > beyondRange {
 		return 0, false
 	}
 	return time.Duration(thousandths) * unit / 1000, true
@@ -116,14 +124,10 @@ func typedSeconds(say i18n.Printer, n int64) string {
 	return say.Int(n) + " s"
 }
 
-// typedDecimal leaves out decimals that say nothing, but never leaves three, which could be a thousand.
+// typedDecimal leaves out decimals that say nothing.
 func typedDecimal(say i18n.Printer, n, one int64) string {
 	if n%one == 0 {
 		return say.Int(n / one)
 	}
-	text := strings.TrimRight(say.MoneyInput(n*(int64(money.Unit)/one)), "0")
-	if at := strings.LastIndexAny(text, ".,"); len(text)-at-1 == 3 {
-		text += "0"
-	}
-	return text
+	return strings.TrimRight(say.MoneyInput(n*(int64(money.Unit)/one)), "0")
 }

@@ -150,13 +150,17 @@ func TestThresholdsAreReadAsPeopleTypeThem(t *testing.T) {
 		"with its sign":      {alert.InputQuota, alert.Percent, " 99,5 % ", 9950, ""},
 		"with a dot":         {alert.InputQuota, alert.Percent, "99.5", 9950, ""},
 		"a thousand":         {alert.Forecast, alert.Percent, "1.000", 100_000, ""},
-		"too fine":           {alert.InputQuota, alert.Percent, "0,001", 0, "alerts.error.read.percent"},
+		"too fine":           {alert.InputQuota, alert.Percent, "0,001", 0, "numbers.too_fine"},
 		"no percent":         {alert.InputQuota, alert.Percent, "oitenta", 0, "alerts.error.read.percent"},
 		"times":              {alert.SuddenChange, alert.Percent, "2,5", 25_000, ""},
+		"three decimals":     {alert.InputQuota, alert.Percent, "50,555", 0, "numbers.too_fine"},
+		"times as decimals":  {alert.SuddenChange, alert.Percent, "1,500", 15_000, ""},
+		"tokens and a comma": {alert.InputQuota, alert.Tokens, "50,555", 0, "alerts.error.read.integer"},
 		"no times":           {alert.SuddenChange, alert.Percent, "dobro", 0, "alerts.error.read.times"},
 		"tokens":             {alert.InputQuota, alert.Tokens, "1.000.000", 1_000_000, ""},
 		"half a token":       {alert.InputQuota, alert.Tokens, "1,5", 0, "alerts.error.read.integer"},
 		"reais":              {alert.Overage, alert.BRL, "R$ 1.234,56", 1_234_560_000, ""},
+		"no thousands":       {alert.Overage, alert.BRL, "1,500", 0, "numbers.too_fine"},
 		"thousands alone":    {alert.Overage, alert.BRL, "1.234", 1_234_000_000, ""},
 		"seconds alone":      {alert.SpoolLag, alert.Seconds, "90", 90, ""},
 		"minutes":            {alert.SpoolLag, alert.Seconds, "10 min", 600, ""},
@@ -168,7 +172,7 @@ func TestThresholdsAreReadAsPeopleTypeThem(t *testing.T) {
 		"no time":            {alert.LatencyP95, alert.Millis, "5 semanas", 0, "alerts.error.read.duration"},
 		"beyond any time":    {alert.SpoolLag, alert.Seconds, "999999999999 d", 0, "alerts.error.read.duration"},
 	} {
-		n, wrong := readAmount(c.metric, c.unit, c.typed)
+		n, wrong := readAmount(i18n.NewPrinter(i18n.PtBR, nil), c.metric, c.unit, c.typed)
 		if wrong != c.wrong || wrong == "" && n != c.want {
 			t.Errorf("%s: %q is %d (%s), want %d (%s)", name, c.typed, n, wrong, c.want, c.wrong)
 		}
@@ -182,8 +186,11 @@ func TestThresholdsAreWrittenAsTheyAreRead(t *testing.T) {
 		for _, kind := range alert.Kinds() {
 			for _, unit := range kind.Units {
 				for _, n := range slices.Concat(values, kind.Usual) {
+					if unit == alert.BRL || unit == alert.USD {
+						n *= 10_000 // whole cents
+					}
 					typed := typedAmount(say, kind.Metric, unit, n)
-					if got, wrong := readAmount(kind.Metric, unit, typed); got != n || wrong != "" {
+					if got, wrong := readAmount(say, kind.Metric, unit, typed); got != n || wrong != "" {
 						t.Errorf("%s %s: %d is written %q and read as %d (%s)", kind.Metric, unit, n, typed, got, wrong)
 					}
 				}

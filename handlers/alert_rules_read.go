@@ -134,9 +134,9 @@ func (t *typedRule) readThresholds(f *form) {
 				continue
 			}
 			t.thresholds = append(t.thresholds, one)
-			n, key := readAmount(t.Metric, t.Unit, one)
+			n, key := readAmount(at(f.c).Say, t.Metric, t.Unit, one)
 			if key != "" && wrong == "" {
-				f.Reject("thresholds", key, "value", short(one, 40))
+				f.Reject("thresholds", key, "value", short(one, 40), "n", decimalsOf(t.Metric, t.Unit))
 				wrong = key
 			}
 			t.Thresholds = append(t.Thresholds, n)

@@ -129,9 +129,9 @@ func embedders(all []tenancy.Model) []ui.Option {
 func (p *Panel) setCache(c *fiber.Ctx) error {
 	f := readForm(c)
 	settings := tenancy.CacheSettings{EmbeddingModel: f.Text("embedding_model")}
-	likeness, err := strconv.ParseFloat(strings.Replace(f.Text("threshold"), ",", ".", 1), 64)
-	f.Check(err == nil && likeness >= 0.5 && likeness <= 1, "threshold", "models.error.threshold")
-	settings.Threshold = likeness
+	likeness, err := at(c).Say.ParseDecimal(f.Text("threshold"), 6)
+	settings.Threshold = float64(likeness) / 1e6
+	f.Check(err == nil && settings.Threshold >= 0.5 && settings.Threshold <= 1, "threshold", "models.error.threshold")
 	if err = f.Err(); err == nil {
 		if err = p.CacheRules.SetCacheSettings(c.UserContext(), settings); err == nil {
 			return p.done(c, "/cache", "cache.saved")

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -56,14 +57,20 @@ func (f *form) IntOr(name string, empty int64) int64 {
 	if text == "" {
 		return empty
 	}
-	n, err := i18n.ParseInt(text)
+	n, err := at(f.c).Say.ParseInt(text)
 	if err != nil {
 		f.Reject(name, "error.integer", "value", short(text, 40))
 	}
 	return n
 }
 
-// Money reads an amount such as 1.234,56; an empty field is rejected.
+// As many decimals as an amount may have: a price per token has six, and what is charged has cents.
+const (
+	priceDecimals = 6
+	centDecimals  = 2
+)
+
+// Money reads a price such as 1.234,56 or 0,0001; an empty field is rejected.
 func (f *form) Money(name string) money.Micros {
 	if f.Text(name) == "" {
 		f.Reject(name, "error.required")
@@ -72,42 +79,53 @@ func (f *form) Money(name string) money.Micros {
 	return f.MoneyOr(name, 0)
 }
 
-// MoneyOr reads an amount that may be left empty.
+// MoneyOr reads a price that may be left empty. 1.234 alone is asked about: it may be copied from a list of prices in dollars.
 func (f *form) MoneyOr(name string, empty money.Micros) money.Micros {
 	text := f.Text(name)
 	if text == "" {
 		return empty
 	}
-	m, err := money.Parse(text)
-	if err == nil {
-		return m
+	if say := at(f.c).Say; say.ThousandAlone(withoutCurrency(text)) {
+		whole, _ := say.ParseInt(withoutCurrency(text))
+		f.Reject(name, "error.money_two_ways", "value", short(text, 40), "whole", strconv.FormatInt(whole, 10))
+		return 0
 	}
-	if thousands, ok := readCents(text); ok { // or a price with three decimals
-		whole, _, _ := strings.Cut(thousands.Plain(), ".")
-		f.Reject(name, "error.money_two_ways", "value", short(text, 40), "whole", whole)
-	} else {
-		f.Reject(name, "error.money", "value", short(text, 40))
-	}
-	return 0
+	return f.amount(name, text, priceDecimals)
 }
 
 // Cents reads an amount that has no more than cents, so that 1.234 is a thousand; an empty field is rejected.
 func (f *form) Cents(name string) money.Micros {
-	if m, ok := readCents(f.Text(name)); ok {
-		return m
+	text := f.Text(name)
+	if text == "" {
+		f.Reject(name, "error.required")
+		return 0
 	}
-	return f.Money(name)
+	return f.amount(name, text, centDecimals)
 }
 
-// readCents reads an amount of which nobody types thousandths: what money.Parse leaves open, for it may be 1,234 or 1234, is the
-// latter.
-func readCents(text string) (money.Micros, bool) {
-	m, err := money.Parse(text)
-	if err == nil {
-		return m, true
+func (f *form) amount(name, text string, decimals int) money.Micros {
+	m, err := readMoney(at(f.c).Say, text, decimals)
+	switch {
+	case errors.Is(err, i18n.ErrTooFine):
+		f.Reject(name, "numbers.too_fine", "value", short(text, 40), "n", decimals)
+	case err != nil:
+		f.Reject(name, "error.money", "value", short(text, 40))
 	}
-	n, err := i18n.ParseInt(strings.NewReplacer("US$", "", "R$", "").Replace(text))
-	return money.Micros(n) * money.Unit, err == nil && n < beyondRange && n > -beyondRange
+	return m
+}
+
+// readMoney reads an amount with at most so many decimals, in the language of the person who typed it.
+func readMoney(say i18n.Printer, text string, decimals int) (money.Micros, error) {
+	text = withoutCurrency(text)
+	if _, err := say.ParseDecimal(text, decimals); err != nil {
+		return 0, err
+	}
+	n, err := say.ParseDecimal(text, priceDecimals) // micros
+	return money.Micros(n), err
+}
+
+func withoutCurrency(text string) string {
+	return strings.TrimSpace(strings.NewReplacer("US$", "", "R$", "").Replace(text))
 }
 
 // Join adds what a draft's Validate says to what could not be read. Fields that could not be read keep that first

@@ -44,20 +44,46 @@ func TestFormsReadNumbersAsBraziliansTypeThem(t *testing.T) {
 	})
 }
 
-func TestAmountsOfCentsReadAPointBeforeThreeDigitsAsThousands(t *testing.T) {
-	for typed, want := range map[string]money.Micros{
-		"1.234": 1234 * money.Unit, "R$ 1.000": 1000 * money.Unit, "1,234": 1234 * money.Unit, "1.234,5": 1_234_500_000, "12.5": 12_500_000, "99,90": 99_900_000, "-1.000": -1000 * money.Unit,
-	} {
+// speaking sets the language of whoever sends a form.
+func speaking(f *form, lang i18n.Lang) { at(f.c).Say = i18n.NewPrinter(lang, nil) }
+
+func TestAmountsOfCentsAreReadAsTheLanguageWritesThem(t *testing.T) {
+	read := func(lang i18n.Lang, typed string) (got money.Micros, err error) {
 		withForm(t, url.Values{"cap": {typed}}, func(f *form) {
-			if got := f.Cents("cap"); got != want || f.Err() != nil {
-				t.Errorf("%q is %d (%v), want %d", typed, got, f.Err(), want)
-			}
+			speaking(f, lang)
+			got, err = f.Cents("cap"), f.Err()
 		})
+		return got, err
 	}
-	for _, typed := range []string{"", "mil", "1.23.4", "1e3", "999.999.999.999.999.999"} {
-		withForm(t, url.Values{"cap": {typed}}, func(f *form) {
-			if got := f.Cents("cap"); f.Err() == nil {
-				t.Errorf("%q is %d", typed, got)
+	for lang, cases := range map[i18n.Lang]map[string]money.Micros{
+		i18n.PtBR: {"1.234": 1234 * money.Unit, "R$ 1.000": 1000 * money.Unit, "1.234,5": 1_234_500_000, "12.5": 12_500_000, "99,90": 99_900_000, "-1.000": -1000 * money.Unit, "1,5": 1_500_000},
+		i18n.En:   {"1,234": 1234 * money.Unit, "R$ 1,000": 1000 * money.Unit, "1,234.5": 1_234_500_000, "12.5": 12_500_000, "99,90": 99_900_000, "-1,000": -1000 * money.Unit},
+	} {
+		for typed, want := range cases {
+			if got, err := read(lang, typed); got != want || err != nil {
+				t.Errorf("%s: %q is %d (%v), want %d", lang, typed, got, err, want)
+			}
+		}
+		for _, typed := range []string{"", "mil", "1.23.4", "1e3", "999.999.999.999.999.999", "999,999,999,999,999,999"} {
+			if got, err := read(lang, typed); err == nil {
+				t.Errorf("%s: %q is %d", lang, typed, got)
+			}
+		}
+	}
+	for typed, lang := range map[string]i18n.Lang{"1,500": i18n.PtBR, "50,555": i18n.PtBR, "1.234,567": i18n.PtBR, "1.500": i18n.En, "1,234.567": i18n.En} {
+		got, err := read(lang, typed)
+		if problemsOf(err)["cap"].Key != "numbers.too_fine" {
+			t.Errorf("%s: %q is %d (%v)", lang, typed, got, err)
+		}
+	}
+}
+
+func TestPricesMayHaveThreeDecimals(t *testing.T) {
+	for typed, lang := range map[string]i18n.Lang{"1,234": i18n.PtBR, "1.234": i18n.En} {
+		withForm(t, url.Values{"price": {"US$ " + typed}}, func(f *form) {
+			speaking(f, lang)
+			if got := f.Money("price"); got != 1_234_000 || f.Err() != nil {
+				t.Errorf("%s: %q is %d (%v)", lang, typed, got, f.Err())
 			}
 		})
 	}

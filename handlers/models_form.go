@@ -5,7 +5,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/models"
 	"github.com/fila-ia/filaia/views/ui"
@@ -132,7 +131,7 @@ func readModel(f *form, rows []models.RouteRow) tenancy.ModelDraft {
 		Name: f.Text("name"), OwnedBy: f.Text("owned_by"), MaxOutputTokens: f.Int("max_output_tokens"), Active: f.Checked("active"), Default: f.Checked("default"),
 	}
 	number := func(text string) int {
-		n, err := i18n.ParseInt(text)
+		n, err := at(f.c).Say.ParseInt(text)
 		if err != nil || n > 1<<30 || n < 0 {
 			return -1 // Validate says what is accepted
 		}

@@ -137,13 +137,13 @@ func (f *form) SecondsOr(name string, empty time.Duration) time.Duration {
 	if text == "" {
 		return empty
 	}
-	const most = 1_000_000
-	n, err := strconv.ParseFloat(strings.Replace(text, ",", ".", 1), 64)
-	if err != nil || !(n >= 0 && n <= most) {
+	const most = 1_000_000_000 // milliseconds
+	n, err := at(f.c).Say.ParseDecimal(text, 3)
+	if err != nil || n < 0 || n > most {
 		f.Reject(name, "providers.error.seconds", "value", short(text, 40))
 		return 0
 	}
-	return time.Duration(n*1000) * time.Millisecond
+	return time.Duration(n) * time.Millisecond
 }
 
 // small reads a number of a size that any of these fields allows; Validate says more of its own bounds.

@@ -4,8 +4,6 @@ import (
 	"math"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func TestNumbersReadAsPeopleOfEachLanguageWriteThem(t *testing.T) {
@@ -87,28 +85,6 @@ func TestMomentsAreShownInThePersonsZone(t *testing.T) {
 		{"hours and minutes", pt.Duration(200 * time.Minute), "3\u00a0h 20\u00a0min"},
 		{"days and hours", pt.Duration(98 * time.Hour), "4\u00a0d 2\u00a0h"},
 	})
-}
-
-func TestParseIntReadsWhatIntWrites(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.Int64().Draw(t, "n")
-		for _, lang := range Langs() {
-			if got, err := ParseInt(NewPrinter(lang, nil).Int(n)); err != nil || got != n {
-				t.Fatalf("ParseInt(Int(%d)) in %s = %d, %v", n, lang, got, err)
-			}
-		}
-	})
-}
-
-func TestParseIntRefusesWhatIsNotWhole(t *testing.T) {
-	for _, text := range []string{"", "abc", "1,5", "1.5", "1.00", "12.34.567", "1.234,000", "+5", "1..000", "99999999999999999999"} {
-		if n, err := ParseInt(text); err == nil {
-			t.Errorf("ParseInt(%q) = %d, want an error", text, n)
-		}
-	}
-	if n, err := ParseInt(" 1 000 000 "); err != nil || n != 1_000_000 {
-		t.Errorf("ParseInt with spaces = %d, %v", n, err)
-	}
 }
 
 func check(t *testing.T, cases []struct{ name, got, want string }) {

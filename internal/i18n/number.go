@@ -1,7 +1,6 @@
 package i18n
 
 import (
-	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -147,8 +146,8 @@ func decimals(micros uint64, least int) string {
 	return frac
 }
 
-// MoneyInput writes an amount as the value of a form field, exact and readable by money.Parse: 1.234,56 (en:
-// 1234.56).
+// MoneyInput writes an amount as the value of a form field, exact and readable by ParseDecimal and by money.Parse, which knows no
+// language: 1.234,56 (en: 1234.56).
 func (p Printer) MoneyInput(micros int64) string {
 	n, sign := magnitude(micros), ""
 	if micros < 0 {
@@ -162,30 +161,4 @@ func (p Printer) MoneyInput(micros int64) string {
 		return sign + group(whole, ".") + "," + frac
 	}
 	return sign + whole + "." + frac
-}
-
-// ErrNotInteger is what ParseInt says of text that is no whole number.
-var ErrNotInteger = errors.New("not a whole number")
-
-// ParseInt reads a whole number as typed: 1000000, 1.000.000, 1,000,000 or 1 000 000.
-func ParseInt(text string) (int64, error) {
-	s := strings.NewReplacer(nbsp, " ", "\u202f", " ").Replace(strings.TrimSpace(text))
-	for _, mark := range []string{".", ",", " "} {
-		if !strings.Contains(s, mark) {
-			continue
-		}
-		groups := strings.Split(strings.TrimPrefix(s, "-"), mark)
-		for i, g := range groups {
-			if i == 0 && (len(g) == 0 || len(g) > 3) || i > 0 && len(g) != 3 {
-				return 0, ErrNotInteger
-			}
-		}
-		s = strings.ReplaceAll(s, mark, "")
-		break
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || strings.HasPrefix(s, "+") {
-		return 0, ErrNotInteger
-	}
-	return n, nil
 }

@@ -121,9 +121,10 @@
 
   document.addEventListener("focusout", function (e) {
     if (!e.target.matches('[data-number="integer"]')) return;
-    var digits = e.target.value.trim().replace(/[.,\s]/g, "");
-    if (!/^\d+$/.test(digits)) return;
-    var mark = document.documentElement.lang === "en" ? "," : ".";
+    var english = document.documentElement.lang === "en", mark = english ? "," : ".";
+    // Only what can be a whole number: 1,5 and 1.5 stay as they are, and the server says what is wrong with them.
+    if (!(english ? /^\d+([,\s]\d{3,})*$/ : /^\d+([.\s]\d{3,})*$/).test(e.target.value.trim())) return;
+    var digits = e.target.value.replace(/[.,\s]/g, "");
     e.target.value = digits.replace(/\B(?=(\d{3})+$)/g, mark);
   });
 

@@ -406,8 +406,8 @@ func PasswordField(p i18n.Printer, f Field) templ.Component {
 	})
 }
 
-// MoneyField takes an amount typed the Brazilian way; give the value by Printer.MoneyInput and read it with
-// money.Parse.
+// MoneyField takes an amount as the person's language writes it; give the value by Printer.MoneyInput and read it with
+// Printer.ParseDecimal.
 func MoneyField(p i18n.Printer, f Field) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -461,7 +461,7 @@ func MoneyField(p i18n.Printer, f Field) templ.Component {
 	})
 }
 
-// IntegerField takes a whole number, grouped by threes as it is left; read it with i18n.ParseInt.
+// IntegerField takes a whole number, grouped by threes as it is left; read it with Printer.ParseInt.
 func IntegerField(p i18n.Printer, f Field) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
