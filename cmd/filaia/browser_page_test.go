@@ -127,10 +127,19 @@ func (b *tab) visit(addresses ...string) {
 }
 
 // click presses the mouse on the middle of an element, once it stands still there and nothing covers it.
+// What has moved away meanwhile was missed, and is clicked on again.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	at := b.place(selector)
-	b.do(chromedp.MouseClickXY(at[0], at[1]))
+	within(b.t, patience, "a click on "+selector, func() bool {
+		at := b.place(selector)
+		b.do(chromedp.MouseClickXY(at[0], at[1]))
+		for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if missed, err := tryRead[bool](b, `window.missed === true`); err != nil || !missed { // or on the way to another page
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // place is where to click on an element.
@@ -144,7 +153,8 @@ func (b *tab) place(selector string) (at []float64) {
 	return at
 }
 
-// clickable gives the middle of an element after two frames in which it did not move, else nothing.
+// clickable gives the middle of an element after two frames in which it did not move, else nothing. The next click tells whether
+// it missed the element.
 const clickable = `(async () => {
 	const frame = () => new Promise(requestAnimationFrame);
 	const e = document.querySelector(%s);
@@ -156,7 +166,10 @@ const clickable = `(async () => {
 	await frame();
 	const now = middle(), hit = document.elementFromPoint(...now);
 	const mine = hit && (e.contains(hit) || hit.closest("label")?.control === e);
-	return mine && before.join() === now.join() ? now : null;
+	if (!mine || before.join() !== now.join()) return null;
+	window.missed = true;
+	addEventListener("click", c => { window.missed = !(e.contains(c.target) || c.target.closest("label")?.control === e); }, {capture: true, once: true});
+	return now;
 })()`
 
 // write types into a field in place of what it held, key by key.
