@@ -55,8 +55,8 @@ func (s *Store) dispatchEach(ctx context.Context, plan func(alert.Situation) ale
 			if err := t.SelectContext(ctx, (*[]string)(&ids), claim, id); err != nil {
 				return err
 			}
-			n = len(ids)
-			return t.dispatchGroups(ctx, ids, plan, enqueue)
+			n, err = t.dispatchGroups(ctx, ids, plan, enqueue)
+			return err
 		})
 		if err != nil {
 			n, errs = 0, append(errs, fmt.Errorf("group %s: %w", id, err))
@@ -76,20 +76,37 @@ func (t *tx) dispatch(ctx context.Context, most int, plan func(alert.Situation) 
 	if err := t.SelectContext(ctx, (*[]string)(&ids), claim, most); err != nil {
 		return 0, fmt.Errorf("claim groups: %w", err)
 	}
-	if err := t.dispatchGroups(ctx, ids, plan, enqueue); err != nil {
-		return 0, err
-	}
-	return len(ids), nil
+	return t.dispatchGroups(ctx, ids, plan, enqueue)
 }
 
-// dispatchGroups plans groups of which the first event that waits is locked.
-func (t *tx) dispatchGroups(ctx context.Context, ids pq.StringArray, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) error {
-	if len(ids) == 0 {
-		return nil
+// dispatchGroups plans groups of which the first event that waits is locked, and tells how many. One of which somebody else holds an event
+// waits for the next time: to wait for that here would be to wait in a circle, since these are not locked in the order of ids.
+func (t *tx) dispatchGroups(ctx context.Context, groups pq.StringArray, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (n int, err error) {
+	if len(groups) == 0 {
+		return 0, nil
 	}
-	events, err := selectEvents(ctx, t, `WHERE e.group_id = ANY ($1::uuid[]) AND e.dispatched_at IS NULL ORDER BY e.id`, ids)
+	const claim = `WITH locked AS MATERIALIZED (SELECT id, group_id FROM alert_events WHERE group_id = ANY ($1::uuid[]) AND dispatched_at IS NULL FOR UPDATE SKIP LOCKED)
+		SELECT id FROM locked l WHERE NOT EXISTS (SELECT FROM alert_events e
+			WHERE e.group_id = l.group_id AND e.dispatched_at IS NULL AND e.id NOT IN (SELECT id FROM locked))`
+	var ids []int64
+	if err := t.SelectContext(ctx, &ids, claim, groups); err != nil {
+		return 0, fmt.Errorf("claim what was raised together: %w", err)
+	}
+	events, err := selectEvents(ctx, t, `WHERE e.id = ANY ($1) ORDER BY e.id`, pq.Int64Array(ids))
 	if err != nil {
-		return fmt.Errorf("read what was raised: %w", err)
+		return 0, fmt.Errorf("read what was raised: %w", err)
+	}
+	planned := map[uuid.UUID]bool{}
+	for _, e := range events {
+		planned[e.Group] = true
+	}
+	return len(planned), t.dispatchEvents(ctx, events, plan, enqueue)
+}
+
+// dispatchEvents plans whole groups that are locked.
+func (t *tx) dispatchEvents(ctx context.Context, events []alert.Event, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) error {
+	if len(events) == 0 {
+		return nil
 	}
 	situations, err := t.situations(ctx, events)
 	if err != nil {
@@ -104,8 +121,8 @@ func (t *tx) dispatchGroups(ctx context.Context, ids pq.StringArray, plan func(a
 	if err := t.deliver(ctx, all, enqueue); err != nil {
 		return err
 	}
-	note := lockedFirst(`group_id = ANY ($2::uuid[]) AND dispatched_at IS NULL`) + `UPDATE alert_events e SET dispatched_at = $1 FROM locked WHERE e.id = locked.id`
-	if _, err := t.ExecContext(ctx, note, t.now, ids); err != nil {
+	const note = `UPDATE alert_events SET dispatched_at = $1 WHERE id = ANY ($2::bigint[])`
+	if _, err := t.ExecContext(ctx, note, t.now, ints(events, func(e *alert.Event) int64 { return e.ID })); err != nil {
 		return fmt.Errorf("note what was dispatched: %w", err)
 	}
 	return nil

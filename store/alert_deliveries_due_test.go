@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lib/pq"
-
 	"github.com/fila-ia/filaia/internal/alert"
 )
 
@@ -195,15 +193,6 @@ func TestAlertsAreTakenInOneOrder(t *testing.T) {
 	ctx := context.Background()
 	for name, change := range map[string]func(*delivering, []int64) error{
 		"acknowledge": func(d *delivering, ids []int64) error { _, err := d.AcknowledgeAlerts(ctx, ids); return err },
-		"dispatch": func(d *delivering, _ []int64) error {
-			return d.inTx(ctx, func(t *tx) error {
-				var groups pq.StringArray
-				if err := t.SelectContext(ctx, (*[]string)(&groups), `SELECT DISTINCT group_id FROM alert_events`); err != nil {
-					return err
-				}
-				return t.dispatchGroups(ctx, groups, alert.Decide, d.enqueue)
-			})
-		},
 		"resolve": func(d *delivering, ids []int64) error {
 			return d.inTx(ctx, func(t *tx) error { return t.resolve(ctx, []int64{ids[1], ids[0]}) })
 		},
