@@ -80,7 +80,7 @@ func alertOf(e *alert.Event) emails.Alert {
 	d := e.Details
 	a := emails.Alert{
 		ID: e.ID, Lead: e.Lead, Subject: e.Subject.Key + " " + e.Period.UTC().Format(time.RFC3339Nano), Metric: string(e.Metric), Unit: string(e.Unit), Rule: e.RuleName,
-		Threshold: e.Threshold, Value: e.Value, Resolved: !e.ResolvedAt.IsZero(), RaisedAt: e.RaisedAt,
+		Threshold: e.Threshold, Value: e.Value, Resolved: !e.ResolvedAt.IsZero(), Acknowledged: !e.AcknowledgedAt.IsZero(), RaisedAt: e.RaisedAt,
 		TenantID: e.Subject.TenantID, KeyID: e.Subject.KeyID, ProviderID: e.Subject.ProviderID,
 		Tenant: d.Tenant, Plan: d.Plan, Key: d.Key, Provider: d.Provider, Model: d.Model, Replica: d.Replica, Address: d.Address,
 		LimitIn: d.LimitIn, UsedIn: d.UsedIn, LimitOut: d.LimitOut, UsedOut: d.UsedOut,

@@ -32,7 +32,7 @@ type Data struct {
 type Alert struct {
 	ID        int64    `json:"id"`
 	Group     string   `json:"group"` // raised together
-	Lead      bool     `json:"lead"`  // the highest threshold of its group and metric
+	Lead      bool     `json:"lead"`  // the highest threshold of its group and metric that goes on
 	Rule      Named    `json:"rule"`
 	Metric    string   `json:"metric"`
 	Subject   string   `json:"subject"`
@@ -42,6 +42,7 @@ type Alert struct {
 	Unit      string   `json:"unit"`
 	Period    string   `json:"period"`
 	RaisedAt  string   `json:"raised_at"`
+	Taken     string   `json:"acknowledged_at,omitempty"`
 	Resolved  string   `json:"resolved_at,omitempty"`
 	Details   Details  `json:"details"`
 }
@@ -141,7 +142,7 @@ func alertOf(e *alert.Event) Alert {
 	a := Alert{
 		ID: e.ID, Group: e.Group.String(), Lead: e.Lead, Rule: Named{e.RuleID, e.RuleName}, Metric: string(e.Metric), Subject: e.Subject.Key,
 		Threshold: Quantity{e.Threshold, e.Unit}, Value: Quantity{e.Value, e.Unit}, Unit: string(e.Unit),
-		Period: stamp(e.Period), RaisedAt: stamp(e.RaisedAt), Resolved: stamp(e.ResolvedAt), Details: detailsOf(e),
+		Period: stamp(e.Period), RaisedAt: stamp(e.RaisedAt), Taken: stamp(e.AcknowledgedAt), Resolved: stamp(e.ResolvedAt), Details: detailsOf(e),
 	}
 	if e.Audience == alert.Customer {
 		a.Rule.Name = "" // the operator's own words about its customers

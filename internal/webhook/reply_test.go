@@ -272,7 +272,7 @@ func TestWhyThereIsNoAnswerIsSaidWithoutTheOperatorsOwnServers(t *testing.T) {
 	must(t, err)
 	closed.Close()
 	for address, want := range map[string]string{
-		"http://nothing..invalid/x":                "O servidor nothing..invalid não foi encontrado.",
+		"http://nothing..invalid/x":               "O servidor nothing..invalid não foi encontrado.",
 		"http://" + closed.Addr().String() + "/x": "O servidor 127.0.0.1 não aceitou a conexão.",
 	} {
 		if answer, err := open(door(alert.Slack, alert.Access{URL: address})).Send(context.Background(), delivery(alert.Slack), notice(), text()); answer != want || err == nil || errors.Is(err, alert.ErrRefused) {

@@ -57,6 +57,7 @@ type Alert struct {
 	Rule             string // its name, may be empty
 	Threshold, Value int64
 	Resolved         bool
+	Acknowledged     bool
 	RaisedAt         time.Time
 
 	TenantID, KeyID, ProviderID                          int64

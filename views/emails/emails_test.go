@@ -227,6 +227,25 @@ func TestADigestListsTheMostUrgentFirstAndTheResolvedLast(t *testing.T) {
 	}
 }
 
+func TestWhatIsOverIsNotToldAsIfItWereOpen(t *testing.T) {
+	open, taken := quotaAlert(1_500_000, 5000), quotaAlert(3_000_000, 10_000)
+	taken.ID, taken.Subject, taken.Tenant, taken.Acknowledged = 8, "subscription:2", "Mercado Lua", true
+	m := message(i18n.PtBR, false, taken, open)
+	m.Kind = Digest
+	text := render(t, m)
+	text.wants(t, "Já confirmado")
+	if first, second := strings.Index(text.Plain, "* Padaria Sol"), strings.Index(text.Plain, "* Mercado Lua"); first < 0 || second < first {
+		t.Errorf("what is open comes first:\n%s", text.Plain)
+	}
+	if text := render(t, message(i18n.PtBR, false, taken)); !strings.HasPrefix(text.Subject, "[Já confirmado] Mercado Lua: ") || !strings.HasPrefix(text.Short, text.Subject) {
+		t.Errorf("subject %q, for chats %q", text.Subject, text.Short)
+	}
+	taken.Resolved = true
+	if text := render(t, message(i18n.En, false, taken)); !strings.HasPrefix(text.Subject, "[Resolved] Mercado Lua: ") {
+		t.Errorf("subject %q", text.Subject)
+	}
+}
+
 func TestADigestOfSeveralMetricsSaysThatItsLinkEndsAllMail(t *testing.T) {
 	one := quotaAlert(2_700_000, 9000)
 	other := one

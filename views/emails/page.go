@@ -118,9 +118,20 @@ func (m *Message) stories() ([]told, error) {
 		stories = append(stories, told{Alert: a, story: s})
 	}
 	slices.SortStableFunc(stories, func(a, b told) int {
-		return cmp.Or(compareBool(a.Resolved, b.Resolved), b.tone.rank()-a.tone.rank())
+		return cmp.Or(compareBool(a.over() != "", b.over() != ""), compareBool(a.Resolved, b.Resolved), b.tone.rank()-a.tone.rank())
 	})
 	return stories, nil
+}
+
+// over is what has become of the alert while its message waited; "": it is open.
+func (t *told) over() string {
+	switch {
+	case t.Resolved:
+		return "resolved"
+	case t.Acknowledged:
+		return "acknowledged"
+	}
+	return ""
 }
 
 // leadsFirst orders alerts so that the one that stands for others comes before them.
@@ -152,6 +163,10 @@ func (m *Message) one(pg *page, s told) {
 	pg.subject, pg.title, pg.tone, pg.label = s.subject, s.subject, s.tone, m.t("tone."+string(s.tone))
 	if !s.RaisedAt.IsZero() { // which the figures are of; when it was sent stands at the end
 		pg.when = m.Printer.DateTime(s.RaisedAt)
+	}
+	if over := s.over(); over != "" && m.Kind != Escalation {
+		pg.tone, pg.label = good, m.t("tone."+over)
+		pg.subject = bounded(m.t("over.subject", "state", pg.label, "subject", s.subject), subjectLength)
 	}
 	pg.figure, pg.caption, pg.filled = s.figure, s.caption, s.filled
 	pg.facts, pg.next, pg.button = s.facts, s.next, s.button
@@ -247,8 +262,8 @@ func (m *Message) items(stories []told) []item {
 	items := make([]item, len(stories))
 	for i, s := range stories {
 		it := item{tone: s.tone, label: m.t("tone." + string(s.tone)), title: s.subject, text: s.lead, href: alertURL(m.PublicURL, m.Customer, s.ID)}
-		if s.Resolved {
-			it.tone, it.label = good, m.t("tone.resolved")
+		if over := s.over(); over != "" {
+			it.tone, it.label = good, m.t("tone."+over)
 		}
 		if len(s.passed) > 0 {
 			it.text = joined(it.text, m.t("passed", "n", len(s.passed), "thresholds", m.enumerate(s.passed)))
