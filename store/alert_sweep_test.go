@@ -22,3 +22,21 @@ func TestOldAlertsAreForgottenUnlessTheyGoOn(t *testing.T) {
 	}
 	same(t, s.told(t), "operator input_quota 5000 5000 lead", "operator input_quota 9000 9000 lead")
 }
+
+func TestAnAddressThatNeverAnsweredIsForgotten(t *testing.T) {
+	s := openShop(t, blocking(1000, 1000))
+	const asked = `INSERT INTO alert_addresses (tenant_id, address, asked_at, expires_at, confirmed_at, declined_at)
+		SELECT id, $1, now() - $2::int * interval '1 day', now(), CASE WHEN $3 = 'agreed' THEN now() END, CASE WHEN $3 = 'declined' THEN now() END FROM tenants`
+	s.sql(t, asked, "silent@b.example", 401, "")
+	s.sql(t, asked, "agreed@b.example", 401, "agreed")
+	s.sql(t, asked, "declined@b.example", 401, "declined")
+	s.sql(t, asked, "new@b.example", 399, "")
+	if _, err := s.SweepAlerts(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	if err := s.db.Select(&left, `SELECT address FROM alert_addresses ORDER BY address`); err != nil {
+		t.Fatal(err)
+	}
+	same(t, left, "agreed@b.example", "declined@b.example", "new@b.example")
+}
