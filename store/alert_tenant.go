@@ -44,6 +44,9 @@ func (s *Store) SaveTenantAlerts(ctx context.Context, tenantID int64, rules ...a
 		if _, err := tx.lockOpenTenant(ctx, tenantID); err != nil {
 			return err
 		}
+		if err := tx.lockOwnRules(ctx, tenantID); err != nil {
+			return err
+		}
 		return tx.asking(ctx, tenantID, rules, func() error {
 			for _, r := range rules {
 				if err := tx.saveTenantRule(ctx, r); err != nil {
@@ -94,11 +97,21 @@ func (t *tx) saveTenantRule(ctx context.Context, r alert.Rule) error {
 	return nil
 }
 
-// ownRules are a tenant's own rules of a topic, which nobody else changes until the transaction ends.
+// lockOwnRules makes changes of a tenant's own rules wait for each other. All are locked at once, in one order: a form names several, in its
+// own. Commits that raise their alerts share the rows' keys and do not wait.
+func (t *tx) lockOwnRules(ctx context.Context, tenantID int64) error {
+	const lock = `SELECT FROM alert_rules WHERE tenant_id = $1 AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE`
+	if _, err := t.ExecContext(ctx, lock, tenantID); err != nil {
+		return fmt.Errorf("lock rules of tenant %d: %w", tenantID, err)
+	}
+	return nil
+}
+
+// ownRules are a tenant's own rules of a topic. They must be locked.
 func (t *tx) ownRules(ctx context.Context, tenantID int64, topic alert.Topic) ([]alert.Rule, error) {
 	var rows []alertRuleRow
 	const query = `SELECT ` + alertRuleColumns + ` ` + alertRuleFrom + ` WHERE r.tenant_id = $1 AND r.audience = $2 AND r.metric = $3
-		AND coalesce(r.key_id, 0) = $4 AND r.scope IN ('tenant', 'key') AND r.deleted_at IS NULL ORDER BY r.id FOR UPDATE OF r`
+		AND coalesce(r.key_id, 0) = $4 AND r.scope IN ('tenant', 'key') AND r.deleted_at IS NULL ORDER BY r.id`
 	if err := t.SelectContext(ctx, &rows, query, tenantID, string(topic.Audience), string(topic.Metric), topic.KeyID); err != nil {
 		return nil, fmt.Errorf("own rules about %s: %w", topic.Metric, err)
 	}
@@ -121,6 +134,9 @@ func (t *tx) dropTenantRule(ctx context.Context, r alert.Rule) error {
 // nothing.
 func (s *Store) DropTenantAlert(ctx context.Context, tenantID int64, topic alert.Topic) error {
 	err := s.inTx(ctx, func(tx *tx) error {
+		if err := tx.lockOwnRules(ctx, tenantID); err != nil {
+			return err
+		}
 		own, err := tx.ownRules(ctx, tenantID, topic)
 		if err != nil {
 			return err

@@ -108,7 +108,7 @@ type book struct {
 // readRules reads the rules again when one has changed.
 func (w *Watcher) readRules(ctx context.Context) error {
 	var version int64
-	if err := w.s.db.GetContext(ctx, &version, `SELECT version FROM alert_version`); err != nil {
+	if err := w.s.db.GetContext(ctx, &version, `SELECT watched FROM alert_version`); err != nil {
 		return fmt.Errorf("read the rules' version: %w", err)
 	}
 	if w.books != nil && version == w.version {
@@ -293,17 +293,6 @@ func (t *tx) alertsBefore(ctx context.Context, kind alert.Kind, alarms []alert.A
 		return nil, fmt.Errorf("read alerts told before: %w", err)
 	}
 	return earlierAlerts(rows), nil
-}
-
-func (t *tx) resolve(ctx context.Context, ids []int64) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	update := lockedFirst(`id = ANY ($2::bigint[]) AND resolved_at IS NULL`) + `UPDATE alert_events e SET resolved_at = $1 FROM locked WHERE e.id = locked.id`
-	if _, err := t.ExecContext(ctx, update, t.now, pq.Int64Array(ids)); err != nil {
-		return fmt.Errorf("resolve %d alerts: %w", len(ids), err)
-	}
-	return nil
 }
 
 // resolvePeriods resolves what was told of billing periods that are over. Who listens for alerts hears of every statement, so

@@ -97,6 +97,9 @@ func (t *tx) lockKey(ctx context.Context, id int64) (keyRow, error) {
 func (s *Store) RotateKey(ctx context.Context, id int64, overlap time.Duration) (key tenancy.Key, secret tenancy.Secret, err error) {
 	secret = tenancy.NewSecret()
 	err = s.inTx(ctx, func(tx *tx) error {
+		if err := tx.lockAlertsOfKey(ctx, id); err != nil {
+			return err
+		}
 		old, err := tx.lockKey(ctx, id)
 		if err != nil {
 			return err
@@ -128,6 +131,21 @@ func (s *Store) RotateKey(ctx context.Context, id int64, overlap time.Duration) 
 		return tenancy.Key{}, "", fmt.Errorf("rotate key %d: %w", id, err)
 	}
 	return key, secret, nil
+}
+
+// lockAlertsOfKey locks what changes when a key's alerts become another's, in the order of everybody: rules, as their forms do, then the
+// periods that are looked at again, then, as commits do, keys.
+func (t *tx) lockAlertsOfKey(ctx context.Context, id int64) error {
+	for _, lock := range []string{
+		`SELECT FROM alert_rules WHERE key_id = $1 AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE`,
+		`SELECT FROM quota_buckets b JOIN billing_periods p ON p.id = b.period_id WHERE p.subscription_id = (SELECT subscription_id FROM api_keys WHERE id = $1)
+			AND p.ends_at > now() ORDER BY b.period_id FOR UPDATE OF b`,
+	} {
+		if _, err := t.ExecContext(ctx, lock, id); err != nil {
+			return fmt.Errorf("lock its alerts: %w", err)
+		}
+	}
+	return nil
 }
 
 // RevokeKey ends a key at once and for good. A plan of its own ends with the last key that uses it. Doing it twice

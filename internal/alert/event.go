@@ -27,7 +27,7 @@ func OfSubscription(id, tenantID, keyID int64) Subject {
 type Event struct {
 	ID        int64
 	Group     uuid.UUID // raised together, told together
-	Lead      bool      // the highest threshold of its group, audience and metric
+	Lead      bool      // the highest threshold of its group, audience and metric that goes on; when all is over, the highest
 	RuleID    int64
 	RuleName  string // "": by what it says
 	Audience  Audience
@@ -36,6 +36,7 @@ type Event struct {
 	Subject   Subject
 	Period    time.Time // begin of the billing period or day, or when it began
 	Threshold int64
+	Round     int   // how many limits of the period were used up and raised before
 	Value     int64 // when it was raised
 	Details   Details
 

@@ -42,11 +42,18 @@ func (s *Situation) leadOf(ruleID int64) (lead *Event) {
 	return lead
 }
 
-// Escalate tells those to whom a rule's alert goes when nobody has acknowledged it and it has not resolved. again is when it must be
+// goesOn is the highest event that a rule raised in the group and that is not over; nil: all is.
+func (s *Situation) goesOn(ruleID int64) *Event {
+	open := *s
+	open.Events = slices.DeleteFunc(slices.Clone(s.Events), func(e Event) bool { return !e.ResolvedAt.IsZero() })
+	return open.leadOf(ruleID)
+}
+
+// Escalate tells those to whom a rule's alert goes when nobody has acknowledged it and some of it goes on. again is when it must be
 // looked at once more, because it is snoozed or the hours are quiet; zero: never.
 func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
-	rule, lead := s.Rules[ruleID], s.leadOf(ruleID)
-	if lead == nil || rule.Escalation == nil || !lead.ResolvedAt.IsZero() {
+	rule, lead := s.Rules[ruleID], s.goesOn(ruleID)
+	if lead == nil || rule.Escalation == nil {
 		return p, again
 	}
 	var ids []int64
