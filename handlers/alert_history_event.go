@@ -191,6 +191,10 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 	if err := p.explainUnsent(c, m.Messages, one, portal); err != nil {
 		return m, err
 	}
+	if partly(one.Entry) {
+		m.State.Word = say.T("alert_events.state.partly_of", "delivered", one.Told.Delivered, "all", one.Told.All)
+	}
+	slices.SortStableFunc(m.Messages, func(a, b alerts.Message) int { return urgency(a) - urgency(b) }) // what did not arrive first
 	if one.AcknowledgedAt.IsZero() && one.ResolvedAt.IsZero() {
 		m.Acknowledge = here + "/acknowledge"
 	}
@@ -203,6 +207,17 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 		p.teamSide(say, &m, one, v.User.Role.MayEdit(), now)
 	}
 	return m, nil
+}
+
+// urgency puts what did not arrive before what is on its way, and that before the rest.
+func urgency(m alerts.Message) int {
+	switch m.State.Tone {
+	case ui.Bad:
+		return 0
+	case ui.Warn:
+		return 1
+	}
+	return 2
 }
 
 // alsoRaised is what else its audience was told of together with an alert: a line for each metric with its other thresholds.

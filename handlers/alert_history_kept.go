@@ -5,6 +5,8 @@ import (
 
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/views/alerts"
+	"github.com/fila-ia/filaia/views/dashboard"
+	"github.com/fila-ia/filaia/views/ui"
 )
 
 // keptPath is where the messages that were kept as files, before e-mail was set up, are asked to be sent.
@@ -22,6 +24,23 @@ func (p *Panel) keptMessages(c *fiber.Ctx) (*alerts.KeptMessages, error) {
 		return nil, err
 	}
 	return &alerts.KeptMessages{Count: n, Send: keptPath}, nil
+}
+
+// keptNotice tells the team on its start page that messages lie here and reached nobody, and leads to where that is mended; nil: none
+// does.
+func (p *Panel) keptNotice(c *fiber.Ctx) (*dashboard.Notice, error) {
+	if p.Mailer == nil || p.Alerts == nil {
+		return nil, nil
+	}
+	n, err := p.Alerts.KeptDeliveries(c.UserContext())
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	say := at(c).Say
+	if links := p.mailMissing(c); len(links) > 0 {
+		return &dashboard.Notice{Text: say.T("dashboard.mail.kept", "n", n), Links: links}, nil
+	}
+	return &dashboard.Notice{Text: say.T("alert_kept.text", "n", n), Links: []ui.Link{{Label: say.T("alert_kept.open"), Href: "/alerts"}}}, nil
 }
 
 // sendKept has them sent, once however often it is asked for.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,13 +53,13 @@ func TestTheHistoryTellsWhatHappenedAndHowFarItIs(t *testing.T) {
 	s.message(t, quota, "dead", "bia@empresa.com.br", "550 no such user")
 	s.raised(t, "operator", "breaker_open", 0)
 	s.raised(t, "customer", "output_quota", c.tenant.ID)
-	b.get("/alerts").has("Padaria Sol usou 50,1% da franquia de entrada", text("alert_events.state.failed"), "1 de 2", "OpenAI não responde", eventPath(quota)).
+	b.get("/alerts").has("Padaria Sol usou 50,1% da franquia de entrada", text("alert_events.state.failed"), "1 de 2", "OpenAI está suspenso", eventPath(quota)).
 		lacks("franquia de saída</a>")
-	b.get("/alerts?to=customers").has("Padaria Sol usou 50,1% da franquia de saída").lacks("OpenAI não responde")
-	b.get("/alerts?part=failed").has("Padaria Sol").lacks("OpenAI não responde")
-	b.get("/alerts?metric=breaker_open").lacks("Padaria Sol usou").has("OpenAI não responde")
+	b.get("/alerts?to=customers").has("Padaria Sol usou 50,1% da franquia de saída").lacks("OpenAI está suspenso")
+	b.get("/alerts?part=failed").has("Padaria Sol").lacks("OpenAI está suspenso")
+	b.get("/alerts?metric=breaker_open").lacks("Padaria Sol usou").has("OpenAI está suspenso")
 	b.get("/alerts?part=resolved").has(text("alert_events.none_found"))
-	b.get(fmt.Sprintf("/alerts?tenant=%d", c.tenant.ID)).has(text("alert_events.only_tenant", "tenant", "Padaria Sol")).lacks("OpenAI não responde")
+	b.get(fmt.Sprintf("/alerts?tenant=%d", c.tenant.ID)).has(text("alert_events.only_tenant", "tenant", "Padaria Sol")).lacks("OpenAI está suspenso")
 	b.part("/alerts?part=open").has("Padaria Sol").lacks("<html")
 	b.header.Set("Accept-Language", "en")
 	s.as(t, tenancy.Viewer).get("/alerts").lacks(text("alert_events.acknowledge_selected"), `name="alert"`)
@@ -195,7 +196,7 @@ func TestTheInboxHoldsTheNewestAndIsMarkedAsSeen(t *testing.T) {
 	s.raised(t, "customer", "input_quota", s.subscriber(t, "Padaria", tenancy.Charge).tenant.ID)
 	newest := s.raised(t, "operator", "breaker_open", 0)
 	b.get("/account").has(`aria-hidden="true">9+</span>`)
-	if n := strings.Count(b.part("/inbox").status(http.StatusOK).has("OpenAI não responde", eventPath(newest)).lacks("Padaria", "<html").body, "<li>"); n != inboxRows {
+	if n := strings.Count(b.part("/inbox").status(http.StatusOK).has("OpenAI está suspenso", eventPath(newest)).lacks("Padaria", "<html").body, "<li>"); n != inboxRows {
 		t.Errorf("the inbox has %d alerts, want %d", n, inboxRows)
 	}
 	b.get("/inbox").leadsTo("/alerts")
@@ -323,4 +324,18 @@ func TestWhereMessagesAreKeptIsAStepAwayWhileNoneLeave(t *testing.T) {
 	c.person(t, tenancy.TenantAdmin).get("/portal/alerts").lacks("/settings/mail", text("alert_events.mail.missing"))
 	owner.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
 	owner.get("/alerts").lacks(text("alert_events.mail.missing"))
+}
+
+func TestAnAlertThatReachedSomeSaysHowMany(t *testing.T) {
+	s := newMailSite(t)
+	b := s.as(t, tenancy.Owner)
+	id := s.raised(t, "operator", "queue_age", 0)
+	path := "/alerts/" + strconv.FormatInt(id, 10)
+	s.message(t, id, "delivered", "ana@x.example", "250 ok")
+	s.message(t, id, "dead", "bia@x.example", "550 no")
+	b.get("/alerts").has(text("alert_events.state.partly"))
+	a := b.get(path).has(text("alert_events.state.partly_of", "delivered", 1, "all", 2))
+	if strings.Index(a.body, "bia@x.example") > strings.Index(a.body, "ana@x.example") {
+		t.Error("what did not arrive does not stand first")
+	}
 }

@@ -32,10 +32,14 @@ func progressState(say i18n.Printer, e alert.Entry, own bool) alerts.State {
 		s.Word = say.T(keptKey("state.kept", own))
 	case progress == alert.ProgressRaised && own:
 		s.Word = say.T("alert_events.timeline.raised.own")
+	case partly(e):
+		s.Word = say.T("alert_events.state.partly")
 	}
 	switch progress {
 	case alert.ProgressFailed:
-		s.Tone = ui.Bad
+		if s.Tone = ui.Bad; partly(e) {
+			s.Tone = ui.Warn
+		}
 	case alert.ProgressUntold, alert.ProgressKept, alert.ProgressRaised, alert.ProgressDelivering:
 		s.Tone = ui.Warn
 	case alert.ProgressDelivered:
@@ -46,6 +50,20 @@ func progressState(say i18n.Printer, e alert.Entry, own bool) alerts.State {
 		s.Tone = ui.Neutral
 	}
 	return s
+}
+
+// partly tells whether some of an alert's messages arrived and others never will.
+func partly(e alert.Entry) bool {
+	return e.Progress() == alert.ProgressFailed && e.Told.Delivered > e.Told.Kept
+}
+
+// dueAt says when something happens: its time of day, or its day too where that is not today.
+func dueAt(say i18n.Printer, at, now time.Time) string {
+	local := at.In(say.Zone())
+	if local.Format(time.DateOnly) == now.In(say.Zone()).Format(time.DateOnly) {
+		return say.T("alert_events.delivery.at_clock", "time", say.Clock(at)+local.Format(":05"))
+	}
+	return say.T("alert_events.delivery.at_moment", "time", say.DateTime(at))
 }
 
 // historyRow is an alert in a list; what is above seen is new to the person.
@@ -168,7 +186,7 @@ func (p *Panel) messageModel(say i18n.Printer, m alert.Message, here string, now
 		if len(m.Tries) > 0 {
 			key = "alert_events.delivery.due"
 		}
-		model.Due = say.T(key, "when", say.Relative(m.DueAt, now))
+		model.Due = say.T(key, "when", dueAt(say, m.DueAt, now))
 	}
 	if (m.State == alert.Dead || m.WasKept() && sends) && !own {
 		model.Resend = here + "/deliveries/" + strconv.FormatInt(m.ID, 10) + "/resend"

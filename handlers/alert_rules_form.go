@@ -226,7 +226,7 @@ func (p *Panel) channelOptions(c *fiber.Ctx, m *alerts.FormModel, r alert.Rule) 
 		if !d.Active && !chosen {
 			continue
 		}
-		option := ui.Option{Value: strconv.FormatInt(d.ID, 10), Label: d.Name, Text: d.Target, Checked: chosen}
+		option := ui.Option{Value: strconv.FormatInt(d.ID, 10), Label: d.Name, Text: channelNote(at(c).Say, d), Checked: chosen}
 		if !d.Active {
 			option.Label = at(c).Say.T("alerts.channel_off", "name", d.Name)
 		}

@@ -18,6 +18,7 @@ import (
 type ChannelStore interface {
 	Channels(ctx context.Context, owner int64) ([]alert.Destination, error)
 	Channel(ctx context.Context, owner, id int64) (alert.Destination, []alert.RuleUse, error)
+	ChannelMessages(ctx context.Context, owner, id int64) ([]alert.Message, error)
 	SendingChannel(ctx context.Context, id int64) (alert.Destination, error)
 	CreateChannel(ctx context.Context, d alert.Destination) (alert.Destination, error)
 	EditChannel(ctx context.Context, owner, id int64, action string, change func(*alert.Destination) error) (alert.Destination, error)
@@ -136,8 +137,13 @@ func (h channelPages) list(c *fiber.Ctx) error {
 func channelModel(d alert.Destination) channels.Channel {
 	return channels.Channel{
 		ID: strconv.FormatInt(d.ID, 10), Name: d.Name, Kind: string(d.Kind), Target: d.Target, Language: string(d.Language), Active: d.Active,
-		Rules: d.Rules, CreatedAt: d.CreatedAt,
+		Rules: d.Rules, CreatedAt: d.CreatedAt, Failing: d.Active && d.Failing,
 	}
+}
+
+// channelNote tells channels of like names apart: Slack · hooks.slack.com.
+func channelNote(say i18n.Printer, d alert.Destination) string {
+	return say.T("alert_events.channel."+string(d.Kind)) + " · " + d.Target
 }
 
 // one gives the channel that the path names, if it is the owner's, and the rules that name it.
@@ -169,6 +175,13 @@ func (h channelPages) shown(c *fiber.Ctx, d alert.Destination, rules []alert.Rul
 	for _, r := range rules {
 		m.Rules = append(m.Rules, h.ruleModel(at(c).Say, r))
 	}
+	sent, err := h.Channels.ChannelMessages(c.UserContext(), h.owner(c), d.ID)
+	if err != nil {
+		return m, err
+	}
+	for _, one := range sent {
+		m.Sent = append(m.Sent, h.sentModel(c, one))
+	}
 	if d.Kind != alert.Webhook {
 		return m, nil
 	}
@@ -181,6 +194,24 @@ func (h channelPages) shown(c *fiber.Ctx, d alert.Destination, rules []alert.Rul
 		m.Signing.PreviousUntil = a.Secrets[1].Until
 	}
 	return m, nil
+}
+
+// sentModel is a message through a channel: how it stands, and what the other side answered last.
+func (h channelPages) sentModel(c *fiber.Ctx, one alert.Message) channels.Sent {
+	m := h.messageModel(at(c).Say, one, "", h.Now(), h.portal, false)
+	sent := channels.Sent{State: ui.StatusDot(m.State.Tone, m.State.Word), At: one.CreatedAt, Kind: m.Kind, Due: m.Due, Tries: len(m.Tries)}
+	if len(m.Tries) > 0 {
+		last := m.Tries[len(m.Tries)-1]
+		sent.Answer, sent.TriedAt, sent.Arrived = last.Answer, last.At, one.Tries[len(m.Tries)-1].Outcome == alert.OutcomeDelivered
+	}
+	if len(one.EventIDs) > 0 {
+		history := "/alerts/"
+		if h.portal {
+			history = "/portal/alerts/"
+		}
+		sent.Href = history + strconv.FormatInt(one.EventIDs[0], 10)
+	}
+	return sent
 }
 
 // ruleModel calls a rule by its name, or by what it watches. A customer changes its own among its settings; names are the team's.

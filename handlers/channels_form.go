@@ -3,6 +3,7 @@ package handlers
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -84,7 +85,10 @@ func (h channelPages) create(c *fiber.Ctx) error {
 	if !slices.Contains(alert.DestinationKinds(), d.Kind) {
 		return fault.New(fault.Invalid, "channels.error.kind")
 	}
-	err := h.reachable(c, draft)
+	err := h.free(c, draft.Name, 0)
+	if err == nil {
+		err = h.reachable(c, draft)
+	}
 	var a alert.Access
 	var fresh string
 	if err == nil {
@@ -113,7 +117,10 @@ func (h channelPages) update(c *fiber.Ctx) error {
 	draft := readChannel(f, before.Kind)
 	fresh, kept := "", false
 	after := before
-	if err = h.reachable(c, draft); err == nil {
+	if err = h.free(c, draft.Name, before.ID); err == nil {
+		err = h.reachable(c, draft)
+	}
+	if err == nil {
 		after, err = h.Channels.EditChannel(c.UserContext(), h.owner(c), before.ID, "channel.edit", func(d *alert.Destination) error {
 			a, _ := h.unseal(*d) // what does not open has to be typed again
 			kept = a.URL != "" || a.Token != ""
@@ -140,6 +147,17 @@ func (h channelPages) update(c *fiber.Ctx) error {
 		return h.showSigningSecret(c, after, fresh, say.T("channels.secret_rotated"), say.T("channels.secret_text"))
 	}
 	return h.done(c, h.path(after.ID), "channels.saved", "name", after.Name)
+}
+
+// free tells of a name that another of the owner's channels has: rules would offer the two side by side.
+func (h channelPages) free(c *fiber.Ctx, name string, own int64) error {
+	list, err := h.Channels.Channels(c.UserContext(), h.owner(c))
+	if err != nil {
+		return err
+	}
+	var f fault.Form
+	f.Check(!slices.ContainsFunc(list, func(d alert.Destination) bool { return d.ID != own && strings.EqualFold(d.Name, name) }), "name", "channels.error.name_taken")
+	return f.Err()
 }
 
 // plain tells whether addresses without TLS are allowed.

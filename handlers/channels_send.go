@@ -108,7 +108,11 @@ func (h channelPages) test(c *fiber.Ctx) error {
 	if isHTMX(c) {
 		return h.render(c, channels.Result(say, result), nil)
 	}
-	if err := h.flash(c, result.Text); err != nil { // without scripts there is no place on the page for the result
+	tell := h.flash // without scripts there is no place on the page for the result
+	if !result.OK {
+		tell = h.flashFailed
+	}
+	if err := tell(c, result.Text); err != nil {
 		return err
 	}
 	return h.redirect(c, h.path(d.ID))

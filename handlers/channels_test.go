@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -308,4 +309,49 @@ func TestADeletedChannelIsGoneAndItsPageTellsWhichRulesUsedIt(t *testing.T) {
 	}
 	b.get(path).status(http.StatusNotFound)
 	b.get("/alerts/channels").has("Nenhum canal ainda")
+}
+
+func TestAFailedTestIsNotToldAsASuccessWithoutScripts(t *testing.T) {
+	s, box := newChannelSite(t)
+	b := s.as(t, tenancy.Manager)
+	path := madeAt(t, b.post("/alerts/channels", channelForm("slack", "url", slackSecret)))
+	b.get(path) // takes what was told
+	box.answer, box.err = "HTTP 500: away", errors.New("away")
+	b.post(path+"/test", nil).leadsTo(path)
+	b.get(path).has(`class="toast-note tone-bad"`, "HTTP 500: away").lacks(`class="toast-note tone-ok"`)
+	box.answer, box.err = "HTTP 200: ok", nil
+	b.post(path+"/test", nil).leadsTo(path)
+	b.get(path).has(`class="toast-note tone-ok"`, "HTTP 200: ok")
+}
+
+func TestTwoChannelsOfAnOwnerHaveTwoNames(t *testing.T) {
+	s, _ := newChannelSite(t)
+	b := s.as(t, tenancy.Manager)
+	first := madeAt(t, b.post("/alerts/channels", channelForm("slack", "url", slackSecret)))
+	b.post("/alerts/channels", channelForm("slack", "url", slackSecret, "name", "#ALERTAS")).status(http.StatusUnprocessableEntity).has(text("channels.error.name_taken"))
+	second := madeAt(t, b.post("/alerts/channels", channelForm("slack", "url", slackSecret, "name", "#outro")))
+	b.post(second, channelForm("slack", "name", "#alertas")).status(http.StatusUnprocessableEntity).has(text("channels.error.name_taken"))
+	b.post(first, channelForm("slack", "name", "#Alertas")).leadsTo(first)
+	s.as(t, tenancy.TenantAdmin).post("/portal/alerts/channels", channelForm("slack", "url", slackSecret)).status(http.StatusSeeOther)
+}
+
+func TestAChannelShowsWhatWentThroughItAndThatItFails(t *testing.T) {
+	s, _ := newChannelSite(t)
+	b := s.as(t, tenancy.Manager)
+	path := madeAt(t, b.post("/alerts/channels", channelForm("slack", "url", slackSecret)))
+	b.get(path).has(text("channels.sent_none")).lacks(text("channels.state.failing"))
+	event := s.raised(t, "operator", "queue_age", 0)
+	tried := func(batch, state, outcome, answer string) {
+		var id int64
+		must(t, s.db.Get(&id, `INSERT INTO deliveries (batch, kind, audience, channel, channel_id, recipient, language, event_ids, state, attempts, due_at, created_at)
+			SELECT $1, 'alert', 'operator', 'slack', id, 'channel:' || id, 'pt-BR', ARRAY[$2::bigint], $3, 1, now(), now() FROM alert_channels RETURNING id`, batch, event, state))
+		_, err := s.db.Exec(`INSERT INTO delivery_attempts (delivery_id, at, took_ms, outcome, answer) VALUES ($1, now(), 12, $2, $3)`, id, outcome, answer)
+		must(t, err)
+	}
+	tried("one", "pending", "retry", "HTTP 503: <canary>")
+	b.get(path).has(text("channels.state.failing"), "HTTP 503: &lt;canary&gt;", "/alerts/"+strconv.FormatInt(event, 10)).lacks("<canary>")
+	b.get("/alerts/channels").has(text("channels.state.failing"))
+	tried("two", "delivered", "delivered", "HTTP 200: ok")
+	b.get(path).has("HTTP 503", "HTTP 200: ok", text("channels.state.active")).lacks(text("channels.state.failing"))
+	b.get("/alerts/channels").lacks(text("channels.state.failing"))
 }

@@ -33,8 +33,11 @@ func (p *Panel) checkCSRF(c *fiber.Ctx) error {
 	if token == "" {
 		token = posted(c, csrfField)
 	}
-	if v.bound == "" || !p.ownOrigin(c) || !p.goodFormToken(v.bound, token) {
+	if !p.ownOrigin(c) {
 		return fault.New(fault.Forbidden, "problem.csrf")
+	}
+	if v.bound == "" || !p.goodFormToken(v.bound, token) {
+		return p.staleForm(c)
 	}
 	return c.Next()
 }

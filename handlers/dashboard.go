@@ -69,6 +69,9 @@ func (p *Panel) overview(c *fiber.Ctx) error {
 		}
 		m = all.model(v.Say)
 	}
+	if m.Kept, err = p.keptNotice(c); err != nil {
+		return err
+	}
 	m.View = string(s.view)
 	m.Switch = switchModel(v.Say, "/", s.view, queryValues(c))
 	m.Tenants = []ui.Option{{Label: v.Say.T("dashboard.filter.all")}}

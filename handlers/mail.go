@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -20,6 +21,10 @@ type MailStore interface {
 	SetMailSettings(ctx context.Context, m alert.Mail) error
 	// MailTrouble gives the newest answer when the last messages did not leave; "": nothing is known to be wrong.
 	MailTrouble(ctx context.Context) (answer string, err error)
+	// MailProof tells when e-mail as it is set up last worked and last failed; zero: never.
+	MailProof(ctx context.Context) (worked, failed time.Time, err error)
+	// MailWorks notes that a check or a test went well.
+	MailWorks(ctx context.Context) error
 }
 
 // Mailer sends e-mail.
@@ -128,7 +133,43 @@ func (p *Panel) mailPage(c *fiber.Ctx, result mail.Result) error {
 		m.Sealed = err != nil
 	}
 	m.Facts = mailFacts(v.Say, now, environment)
+	if err := p.mailProof(c, &m); err != nil {
+		return err
+	}
 	return p.render(c, mail.IndexPage(m), mail.Answered(m))
+}
+
+// mailProof has the page say when what is set up last worked and last failed, and not call it ready before it ever did.
+func (p *Panel) mailProof(c *fiber.Ctx, m *mail.IndexModel) error {
+	if m.State != mail.Ready && m.State != mail.Troubled || p.Mail == nil {
+		return nil
+	}
+	worked, failed, err := p.Mail.MailProof(c.UserContext())
+	if err != nil {
+		return err
+	}
+	say := m.Frame.Printer
+	told := say.T("mail.never_worked")
+	if !worked.IsZero() {
+		told = say.DateTime(worked)
+	} else if m.State == mail.Ready {
+		m.State = mail.Unverified
+	}
+	m.Facts = append(m.Facts, mail.Fact{Key: "mail.fact.worked", Text: told})
+	if !failed.IsZero() {
+		m.Facts = append(m.Facts, mail.Fact{Key: "mail.fact.failed", Text: say.DateTime(failed)})
+	}
+	return nil
+}
+
+// mailWorked notes that a check or a test went well; the answer to the person does not wait for it to be kept.
+func (p *Panel) mailWorked(ctx context.Context) {
+	if p.Mail == nil {
+		return
+	}
+	if err := p.Mail.MailWorks(ctx); err != nil {
+		p.Log.WarnContext(ctx, "not noted that e-mail works", "error", err)
+	}
 }
 
 // mailTrouble has the page say that messages do not leave, by what was just tried or by the last ones; else it leads to what was

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -61,7 +62,7 @@ func TestOwnersSetUpAServerCheckItAndSendATest(t *testing.T) {
 	b.get("/settings/mail").status(http.StatusOK).has(text("mail.state.none"), text("mail.way.gmail"), text("mail.way.smtp"))
 	b.get("/settings/mail/setup/smtp").status(http.StatusOK).has(`value="587"`)
 	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
-	b.get("/settings/mail").status(http.StatusOK).has(text("mail.saved"), text("mail.state.ready"), s.server.Addr, text("mail.kept_unseen")).lacks(mailPassword, "x9Zq")
+	b.get("/settings/mail").status(http.StatusOK).has(text("mail.saved"), text("mail.state.unverified"), text("mail.never_worked"), s.server.Addr, text("mail.kept_unseen")).lacks(mailPassword, "x9Zq")
 	b.get("/settings/mail/setup/smtp").has(`value="ana"`, text("mail.help.kept_unseen")).lacks(mailPassword, "x9Zq")
 	b.post("/settings/mail/check", nil).status(http.StatusOK).has(text("mail.result.checked"), "TLS 1.3")
 	if n := len(s.server.Messages()); n != 0 {
@@ -106,6 +107,20 @@ func TestAFailedCheckSaysWhatToDo(t *testing.T) {
 	}
 	b.header.Set("HX-Request", "true")
 	b.post("/settings/mail/check", nil).status(http.StatusOK).has(`id="mail-result"`, `id="mail-state" hx-swap-oob="true"`, text("mail.state.troubled")).lacks("<html")
+}
+
+func TestWhatIsSetUpIsNotCalledReadyBeforeItHasWorked(t *testing.T) {
+	s := newMailSite(t)
+	b := s.as(t, tenancy.Owner)
+	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
+	b.get("/settings/mail").has(text("mail.state.unverified"), text("mail.never_worked")).lacks(text("mail.state.ready"))
+	b.post("/settings/mail/check", nil).has(text("mail.result.checked"), text("mail.state.ready"))
+	b.get("/settings/mail").has(text("mail.state.ready"), text("mail.fact.worked")).lacks(text("mail.state.unverified"), text("mail.never_worked"))
+	s.clock.pass(time.Microsecond)
+	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail") // another server, perhaps
+	b.get("/settings/mail").has(text("mail.state.unverified"))
+	s.message(t, s.raised(t, "operator", "queue_age", 0), "delivered", "bia@x.example", "250 ok")
+	b.get("/settings/mail").has(text("mail.state.ready"))
 }
 
 func TestTheSetUpIsNotCalledReadyWhileMessagesDoNotLeave(t *testing.T) {
@@ -300,7 +315,7 @@ func TestAnAccountAtGoogleConsentsOnce(t *testing.T) {
 	if len(*asked) != 1 || form.Get("code") != "c-1" || form.Get("client_secret") != "GOCSPX-canario" || len(form.Get("code_verifier")) < 43 {
 		t.Errorf("%v", *asked)
 	}
-	b.get("/settings/mail").has(text("mail.state.ready"), text("mail.account.connected"), text("mail.connect_again")).lacks("1//canario")
+	b.get("/settings/mail").has(text("mail.state.unverified"), text("mail.account.connected"), text("mail.connect_again")).lacks("1//canario")
 	m, err := s.store.MailSettings(context.Background())
 	must(t, err)
 	if access, err := m.Open(s.Credentials); err != nil || access.RefreshToken != "1//canario" || access.ClientSecret != "GOCSPX-canario" || !m.Ready() {

@@ -29,7 +29,11 @@ func (p *Panel) checkMail(c *fiber.Ctx) error {
 	if err != nil {
 		steps = append(steps, mailer.Explain(err))
 	}
-	return p.mailPage(c, checked(at(c).Say, steps))
+	result := checked(at(c).Say, steps)
+	if result.OK {
+		p.mailWorked(ctx)
+	}
+	return p.mailPage(c, result)
 }
 
 func checked(say i18n.Printer, steps []alert.MailStep) mail.Result {
@@ -82,6 +86,7 @@ func (p *Panel) testMail(c *fiber.Ctx) error {
 	if ready, err := mailer.MailReady(ctx); err == nil && !ready {
 		return p.mailPage(c, mail.Result{Done: true, OK: true, Title: v.Say.T("mail.result.kept"), Text: v.Say.T("mail.result.kept_text")})
 	}
+	p.mailWorked(ctx)
 	return p.mailPage(c, mail.Result{
 		Done: true, OK: true, Title: v.Say.T("mail.result.sent", "address", d.Recipient), Text: v.Say.T("mail.result.sent_text"), Answer: answer,
 	})

@@ -80,7 +80,7 @@ func (h alertSettings) offerChannels(c *fiber.Ctx, m *alerts.SettingForm, r aler
 		if !d.Active && !chosen {
 			continue
 		}
-		option := ui.Option{Value: strconv.FormatInt(d.ID, 10), Label: d.Name, Text: d.Target, Checked: chosen}
+		option := ui.Option{Value: strconv.FormatInt(d.ID, 10), Label: d.Name, Text: channelNote(at(c).Say, d), Checked: chosen}
 		if !d.Active {
 			option.Label = at(c).Say.T("alerts.channel_off", "name", d.Name)
 		}

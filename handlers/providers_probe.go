@@ -38,11 +38,12 @@ func (p *Panel) testProvider(c *fiber.Ctx) error {
 }
 
 func (p *Panel) toldOfProbe(c *fiber.Ctx, path string, result providers.Probe) error {
-	text := result.Text
+	text, tell := result.Text, p.flashFailed
 	if result.OK {
+		tell = p.flash
 		text = at(c).Say.T("providers.probe.ok", "n", result.Models, "time", at(c).Say.Duration(result.Took))
 	}
-	if err := p.flash(c, text); err != nil {
+	if err := tell(c, text); err != nil {
 		return err
 	}
 	return p.redirect(c, path)

@@ -3,6 +3,8 @@ package handlers
 import (
 	"bytes"
 	"fmt"
+	"net/url"
+	"strings"
 
 	"github.com/a-h/templ"
 	"github.com/gofiber/fiber/v2"
@@ -48,12 +50,23 @@ func (p *Panel) redirect(c *fiber.Ctx, path string) error {
 }
 
 // flash shows a text on the next page, once. It needs a signed-in person; without one nothing is shown.
-func (p *Panel) flash(c *fiber.Ctx, text string) error {
+func (p *Panel) flash(c *fiber.Ctx, text string) error { return p.flashAs(c, text, wentWell) }
+
+// flashFailed is flash of what went wrong.
+func (p *Panel) flashFailed(c *fiber.Ctx, text string) error { return p.flashAs(c, text, wentWrong) }
+
+// How what a flash tells went: where it lies in the session.
+const (
+	wentWell  = "_flash"
+	wentWrong = "_flash_failed"
+)
+
+func (p *Panel) flashAs(c *fiber.Ctx, text, how string) error {
 	v := at(c)
 	if v.User == nil {
 		return nil
 	}
-	v.session.AddFlash(text)
+	v.session.AddFlash(text, how)
 	return p.sessions.save(c, v.session)
 }
 
@@ -63,7 +76,10 @@ func (p *Panel) dueFlash(c *fiber.Ctx) *layout.Flash {
 	if v.User == nil || wantsPartial(c) {
 		return nil
 	}
-	flashes := v.session.Flashes()
+	tone, flashes := ui.Bad, v.session.Flashes(wentWrong)
+	if well := v.session.Flashes(wentWell); len(flashes) == 0 {
+		tone, flashes = ui.OK, well
+	}
 	if len(flashes) == 0 {
 		return nil
 	}
@@ -72,7 +88,7 @@ func (p *Panel) dueFlash(c *fiber.Ctx) *layout.Flash {
 		p.Log.WarnContext(c.UserContext(), "flash not cleared", "request_id", v.RequestID, "error", err)
 	}
 	text, _ := flashes[len(flashes)-1].(string)
-	return &layout.Flash{Tone: ui.OK, Text: text}
+	return &layout.Flash{Tone: tone, Text: text}
 }
 
 // frame is what the layout around every page needs. title is translated; active is the key of the navigation's item.
@@ -121,7 +137,23 @@ func (p *Panel) renderError(c *fiber.Ctx, status int, key string, args ...any) e
 		Frame: p.frame(c, v.Say.T(titleKey(status)), ""), Text: text, RequestID: v.RequestID,
 		Back: ui.Link{Label: v.Say.T("problem.back"), Href: "/"},
 	}
+	if from := p.cameFrom(c); from != "" {
+		m.From = &ui.Link{Label: v.Say.T("problem.go_back"), Href: from}
+	}
 	return p.render(c, problem.Page(m), nil)
+}
+
+// cameFrom is the page of ours that led here; empty where none did, or where going back would lead here again.
+func (p *Panel) cameFrom(c *fiber.Ctx) string {
+	u, err := url.Parse(c.Get(fiber.HeaderReferer))
+	if err != nil || !strings.EqualFold(u.Host, string(c.Context().Host())) {
+		return ""
+	}
+	from := u.RequestURI()
+	if !localPath(from) || from == "/" || safeMethod(c) && from == c.OriginalURL() {
+		return ""
+	}
+	return from
 }
 
 func titleKey(status int) string {

@@ -11,12 +11,14 @@ import (
 	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/internal/usage"
 	"github.com/fila-ia/filaia/views/dashboard"
+	"github.com/fila-ia/filaia/views/mail"
 )
 
 // stepsSnapshot is how far a new installation has come.
 type stepsSnapshot struct {
 	usage.FirstSteps
 	command string
+	mail    bool // messages leave the machine
 }
 
 func (p *Panel) readSteps(ctx context.Context, base string) (*stepsSnapshot, error) {
@@ -28,7 +30,7 @@ func (p *Panel) readSteps(ctx context.Context, base string) (*stepsSnapshot, err
 	if err != nil {
 		return nil, err
 	}
-	return &stepsSnapshot{first, curl(base, firstModel(models))}, nil
+	return &stepsSnapshot{first, curl(base, firstModel(models)), p.mailReady(ctx)}, nil
 }
 
 func firstModel(models []tenancy.Model) string {
@@ -51,6 +53,7 @@ func (s *stepsSnapshot) model(say i18n.Printer) dashboard.Steps {
 	step("tenant", "/tenants/new", s.Tenants > 0)
 	step("key", "/keys/new", s.Keys > 0)
 	step("call", "", s.Called)
+	step("mail", mail.Path, s.mail)
 	for i := range m.Items {
 		if !m.Items[i].Done {
 			m.Items[i].Next = true

@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/a-h/templ"
@@ -130,8 +131,11 @@ func (m FormModel) choosing(name string, options []ui.Option) ui.Field {
 
 func (m FormModel) thresholdsHelp() string {
 	p, key := m.Frame.Printer, "alerts.help.thresholds"
-	if m.Rearm {
+	switch metric := m.Values["metric"]; {
+	case m.Rearm:
 		key = "alerts.help.thresholds_episode"
+	case slices.Contains([]string{"key_unused", "key_address", "rate_stale", "provider_cost"}, metric): // they know no billing period
+		key += "." + metric
 	}
 	if m.Timed {
 		return p.T(key) + " " + p.T("alerts.help.thresholds_time")

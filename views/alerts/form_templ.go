@@ -1229,7 +1229,7 @@ func channelFields(p i18n.Printer, m FormModel) templ.Component {
 		ctx = templ.ClearChildren(ctx)
 		switch m.ChannelsGiven {
 		case ChannelsShown:
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 97, "<div class=\"choices-row\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 97, "<div class=\"choices-channels\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

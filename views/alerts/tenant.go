@@ -210,6 +210,8 @@ func (m SettingForm) thresholdsHelp() string {
 		return p.T("tenant_alerts.help.thresholds_forecast")
 	case m.Setting.Metric == "key_unused":
 		return p.T("tenant_alerts.help.thresholds_unused")
+	case m.Setting.Metric == "key_address":
+		return p.T("tenant_alerts.help.thresholds_address")
 	}
 	return p.T("tenant_alerts.help.thresholds")
 }

@@ -4,6 +4,8 @@ package channels
 import (
 	"time"
 
+	"github.com/a-h/templ"
+
 	"github.com/fila-ia/filaia/internal/i18n"
 	"github.com/fila-ia/filaia/views/layout"
 	"github.com/fila-ia/filaia/views/ui"
@@ -28,6 +30,14 @@ func (s Side) lead() string {
 	return s.Frame.Printer.T("channels.lead")
 }
 
+// uses is the head of the column that counts what names a channel.
+func (s Side) uses() string {
+	if s.Portal {
+		return s.Frame.Printer.T("channels.col.notices")
+	}
+	return s.Frame.Printer.T("channels.col.rules")
+}
+
 // Channel is one of them; what opens it is not known here.
 type Channel struct {
 	ID, Name  string
@@ -35,7 +45,8 @@ type Channel struct {
 	Target    string // a host, a chat
 	Language  string // pt-BR or en
 	Active    bool
-	Rules     int // that name it
+	Failing   bool // the newest message through it has not arrived
+	Rules     int  // that name it
 	CreatedAt time.Time
 }
 
@@ -44,7 +55,10 @@ func (c Channel) href(s Side) string { return s.Base + "/" + c.ID }
 func (c Channel) kind(p i18n.Printer) string { return p.T("channels.kind." + c.Kind) }
 
 func (c Channel) standing() standing {
-	if c.Active {
+	switch {
+	case c.Active && c.Failing:
+		return standing{ui.Bad, "channels.state.failing"}
+	case c.Active:
 		return standing{ui.OK, "channels.state.active"}
 	}
 	return standing{ui.Neutral, "channels.state.inactive"}
@@ -201,7 +215,39 @@ type ShowModel struct {
 	Side
 	Channel Channel
 	Rules   []Rule
+	Sent    []Sent   // the newest messages, the newest first
 	Signing *Signing // of webhooks
+}
+
+// Sent is a message through the channel. Its last try is that of TriedAt.
+type Sent struct {
+	State   templ.Component
+	At      time.Time
+	Kind    string // "" for a plain alert
+	Due     string // when it is tried next, in words
+	Href    string // the alert it is about
+	Tries   int
+	TriedAt time.Time
+	Answer  string // of the last try
+	Arrived bool
+}
+
+// failed is what the page says of a channel whose newest attempt did not arrive.
+func (m ShowModel) failed() string {
+	var last Sent
+	for _, s := range m.Sent {
+		if s.TriedAt.After(last.TriedAt) {
+			last = s
+		}
+	}
+	if !m.Channel.Failing || last.Arrived || last.TriedAt.IsZero() {
+		return ""
+	}
+	key := "channels.failing"
+	if last.Answer != "" {
+		key = "channels.failing_answer"
+	}
+	return m.Frame.Printer.T(key, "when", m.Frame.Printer.DateTime(last.TriedAt), "answer", last.Answer)
 }
 
 func (m ShowModel) facts() []ui.Fact {
@@ -229,8 +275,8 @@ func (m ShowModel) choose() ui.Link {
 	return ui.Link{Label: m.Frame.Printer.T("channels.choose"), Href: "/alerts/rules"}
 }
 
-// uses is the name of what names the channel.
-func (m ShowModel) uses() string {
+// usesTitle is the name of what names the channel.
+func (m ShowModel) usesTitle() string {
 	if m.Portal {
 		return m.Frame.Printer.T("channels.notices")
 	}

@@ -18,6 +18,7 @@ type State string
 // The states.
 const (
 	Ready      State = "ready"
+	Unverified State = "unverified" // it is set up, and nothing has shown yet that it works
 	Unfinished State = "unfinished" // the account at Google has not consented
 	None       State = "none"
 	Troubled   State = "troubled" // it is set up, and messages do not leave
@@ -27,7 +28,7 @@ func (s State) tone() ui.Tone {
 	switch s {
 	case Ready:
 		return ui.OK
-	case Unfinished:
+	case Unfinished, Unverified:
 		return ui.Warn
 	case Troubled:
 		return ui.Bad
@@ -63,7 +64,9 @@ func (m IndexModel) lead() string {
 }
 
 // sends tells whether a message can be tried.
-func (m IndexModel) sends() bool { return m.State == Ready || m.State == Troubled }
+func (m IndexModel) sends() bool {
+	return m.State == Ready || m.State == Unverified || m.State == Troubled
+}
 
 func (m IndexModel) facts() []ui.Fact {
 	facts := make([]ui.Fact, len(m.Facts))
