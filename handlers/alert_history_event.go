@@ -13,6 +13,7 @@ import (
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/alerts"
 	"github.com/fila-ia/filaia/views/ui"
 )
@@ -199,7 +200,7 @@ func (p *Panel) eventModel(c *fiber.Ctx, h historyReader) (alerts.EventModel, er
 		m.Acknowledge = here + "/acknowledge"
 	}
 	if portal {
-		m.Todo = ownTodo(say, one.Event)
+		m.Todo = ownTodo(say, one.Event, v.User.Role == tenancy.TenantAdmin)
 		if slices.ContainsFunc(alert.Topics(alert.Customer), func(t alert.Topic) bool { return t.Metric == one.Metric }) {
 			m.Links = []ui.Link{{Label: say.T("alert_events.own.settings"), Href: "/portal/alerts/settings/" + string(one.Metric)}}
 		}

@@ -93,13 +93,18 @@ func (p *Panel) portalAcknowledgeAlert(c *fiber.Ctx) error {
 }
 
 // ownTodo is what a customer can do about an alert.
-func ownTodo(say i18n.Printer, e alert.Event) *ui.Link {
+func ownTodo(say i18n.Printer, e alert.Event, mayEdit bool) *ui.Link {
 	switch e.Metric {
+	case alert.SpendCap, alert.Overage:
+		if mayEdit {
+			return &ui.Link{Label: say.T("alert_events.todo.cap"), Href: "/portal/spend-cap"}
+		}
+		return &ui.Link{Label: say.T("alert_events.todo.usage"), Href: "/portal"}
 	case alert.KeyUnused, alert.KeyAddress:
 		return &ui.Link{Label: say.T("alert_events.todo.keys"), Href: "/portal/keys"}
 	case alert.ErrorRate:
 		return &ui.Link{Label: say.T("alert_events.todo.refusals"), Href: "/portal/refusals"}
-	case alert.SuddenChange, alert.LatencyP95:
+	case alert.SuddenChange, alert.LatencyP95, alert.InputQuota, alert.OutputQuota, alert.Forecast:
 		return &ui.Link{Label: say.T("alert_events.todo.usage"), Href: "/portal"}
 	}
 	return nil

@@ -156,8 +156,8 @@ func ruleModel(r alert.Rule, named map[int64]alert.Destination) alerts.Rule {
 		Enabled: r.Enabled, Roles: roleNames(r.To.Roles), Contacts: r.To.Contacts, Addresses: r.To.Addresses, LastAtOnce: r.LastAtOnce,
 	}
 	for _, id := range r.To.Channels {
-		if d, ok := named[id]; ok {
-			m.Channels = append(m.Channels, alerts.Channel{Name: d.Name, Gone: !d.Active || !d.DeletedAt.IsZero()})
+		if d, ok := named[id]; ok && d.DeletedAt.IsZero() {
+			m.Channels = append(m.Channels, alerts.Channel{Name: d.Name, Gone: !d.Active})
 		}
 	}
 	if r.Quiet != nil {

@@ -254,7 +254,33 @@ func TestRulesSayWhatTheyWatch(t *testing.T) {
 		}
 	}
 	m := alerts.Rule{Roles: []string{"tenant_admin"}, Contacts: true, Addresses: []string{"ana@x.com"}, Channels: []alerts.Channel{{Name: "Operação"}, {Name: "Velho", Gone: true}}}
-	if got, want := m.Told(say), "Administradores do cliente, contato do cliente, ana@x.com, Operação e Velho (desativado)"; got != want {
+	if got, want := m.Told(say), "Administradores do cliente, contato do cliente, ana@x.com, Operação e Velho (desligado)"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestARuleWithManyAddressesNamesTheFirstAndCountsTheRest(t *testing.T) {
+	say := i18n.NewPrinter(i18n.PtBR, nil)
+	m := alerts.Rule{Roles: []string{"owner"}, Addresses: []string{"a@x.com", "b@x.com", "c@x.com"}}
+	if got, want := m.Told(say), "Proprietários, a@x.com, b@x.com e c@x.com"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	m.Addresses = append(m.Addresses, "d@x.com")
+	if got, want := m.Told(say), "Proprietários, a@x.com, b@x.com e mais 2 endereços"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestACustomerIsLedToItsCapOnlyWhereItMayChangeIt(t *testing.T) {
+	say := i18n.NewPrinter(i18n.PtBR, nil)
+	for _, metric := range []alert.Metric{alert.SpendCap, alert.Overage} {
+		for mayEdit, want := range map[bool]string{true: "/portal/spend-cap", false: "/portal"} {
+			if got := ownTodo(say, alert.Event{Metric: metric}, mayEdit); got == nil || got.Href != want {
+				t.Errorf("%s, may edit %t: %+v, want %s", metric, mayEdit, got, want)
+			}
+		}
+	}
+	if got := ownTodo(say, alert.Event{Metric: alert.InputQuota}, true); got == nil || got.Href != "/portal" {
+		t.Errorf("a quota: %+v", got)
 	}
 }

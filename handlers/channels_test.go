@@ -304,11 +304,13 @@ func TestADeletedChannelIsGoneAndItsPageTellsWhichRulesUsedIt(t *testing.T) {
 	_, err := s.db.Exec(`UPDATE alert_rules SET channel_ids = (SELECT array_agg(id) FROM alert_channels), name = 'Aviso do financeiro' WHERE metric = 'overage'`)
 	must(t, err)
 	b.get(path).has("Aviso do financeiro", "1 regra deixa de avisar por aqui")
+	b.get("/alerts/rules").has("#alertas")
 	if to := madeAt(t, b.post(path+"/delete", nil)); to != "/alerts/channels" {
 		t.Errorf("leads to %s", to)
 	}
 	b.get(path).status(http.StatusNotFound)
 	b.get("/alerts/channels").has("Nenhum canal ainda")
+	b.get("/alerts/rules").has("Aviso do financeiro").lacks("#alertas")
 }
 
 func TestAFailedTestIsNotToldAsASuccessWithoutScripts(t *testing.T) {

@@ -44,7 +44,7 @@ type Rule struct {
 // Channel is a way besides e-mail.
 type Channel struct {
 	Name string
-	Gone bool // deleted, or switched off
+	Gone bool // switched off
 }
 
 // Span is a time of day, in minutes.
@@ -163,8 +163,14 @@ func (r Rule) people(p i18n.Printer, roles, addresses []string) []string {
 	for _, role := range roles {
 		words = append(words, p.T("alerts.role."+role))
 	}
+	if len(addresses) > namedAddresses+1 { // the form names them all
+		return append(append(words, addresses[:namedAddresses]...), p.T("alerts.more_addresses", "n", len(addresses)-namedAddresses))
+	}
 	return append(words, addresses...)
 }
+
+// namedAddresses is how many addresses a sentence names one by one.
+const namedAddresses = 2
 
 // sentence begins with a capital letter.
 func sentence(text string) string {
