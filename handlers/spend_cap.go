@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -47,7 +48,7 @@ func (p *Panel) saveSpendCap(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	f, err := p.capFromForm(c, t.ID)
+	f, err := p.capFromForm(c, t.ID, t.Allowance)
 	if err == nil {
 		return p.done(c, tenantPath(t.ID), "spend.saved")
 	}
@@ -75,7 +76,11 @@ func (p *Panel) showOwnSpendCap(c *fiber.Ctx) error {
 }
 
 func (p *Panel) saveOwnSpendCap(c *fiber.Ctx) error {
-	f, err := p.capFromForm(c, at(c).User.TenantID)
+	own, err := p.ownAllowance(c)
+	if err != nil {
+		return err
+	}
+	f, err := p.capFromForm(c, at(c).User.TenantID, own)
 	if err == nil {
 		return p.done(c, portalSpendCapPath, "spend.saved")
 	}
@@ -89,8 +94,9 @@ func (p *Panel) saveOwnSpendCap(c *fiber.Ctx) error {
 	return p.invalid(c, spend.PortalPage(refusedCap(c, m, f, err)), nil)
 }
 
-// capFromForm sets what was typed; an empty field takes the cap away.
-func (p *Panel) capFromForm(c *fiber.Ctx, tenantID int64) (*form, error) {
+// capFromForm sets what was typed; an empty field takes the cap away. One that stops the customer's calls at once must be confirmed: it may
+// be a slip of the hand.
+func (p *Panel) capFromForm(c *fiber.Ctx, tenantID int64, now usage.Allowance) (*form, error) {
 	f := readForm(c)
 	var limit *money.Micros
 	if f.Text("cap") != "" {
@@ -100,13 +106,37 @@ func (p *Panel) capFromForm(c *fiber.Ctx, tenantID int64) (*form, error) {
 	if err := f.Join(tenancy.CheckSpendCap(limit)); err != nil {
 		return f, err
 	}
+	if limit != nil && stops(now, *limit) && f.Text("confirm") != capMark(*limit) {
+		return f, fault.New(fault.Invalid, "spend_stop.ask").Because(stopsCalls(*limit))
+	}
 	return f, p.SpendCaps.SetSpendCap(c.UserContext(), tenantID, limit)
 }
+
+// stops tells whether calls that are taken now would be refused under the cap.
+func stops(now usage.Allowance, limit money.Micros) bool {
+	then := now
+	then.SpendCap = &limit
+	return !now.Hard && then.CapReached() && !now.CapReached()
+}
+
+// stopsCalls is the cause of a question: whether a cap of so much is meant.
+type stopsCalls money.Micros
+
+func (s stopsCalls) Error() string {
+	return "a cap of " + money.Micros(s).Plain() + " stops calls at once"
+}
+
+// capMark is what confirms a cap of that much, and no other.
+func capMark(limit money.Micros) string { return limit.Plain() }
 
 // refusedCap is the page with what was typed and what is wrong with it.
 func refusedCap(c *fiber.Ctx, m spend.Model, f *form, err error) spend.Model {
 	fields, ofForm := fieldErrors(at(c).Say, err)
 	m.Value = f.Text("cap")
+	if stop := stopsCalls(0); errors.As(err, &stop) {
+		m.Stops, m.NewCap, m.Problem = capMark(money.Micros(stop)), money.Micros(stop), ""
+		return m
+	}
 	if m.Error = fields["cap"]; m.Error == "" {
 		m.Problem = ofForm
 	}
@@ -134,17 +164,26 @@ func (p *Panel) ownSpendCapPage(c *fiber.Ctx) (spend.Model, error) {
 		Crumbs:  []ui.Link{{Label: v.Say.T("portal.title"), Href: "/portal"}},
 		MayEdit: v.User.Role == tenancy.TenantAdmin,
 	}
-	list, err := p.Portal.Allowances(c.UserContext(), v.User.TenantID, fullestPlans)
+	a, err := p.ownAllowance(c)
 	if err != nil {
 		return m, err
 	}
+	m.State, m.Value = capState(a), typedCap(c, a)
+	return m, nil
+}
+
+// ownAllowance is what the plan of the customer, not of a key, allows.
+func (p *Panel) ownAllowance(c *fiber.Ctx) (usage.Allowance, error) {
+	list, err := p.Portal.Allowances(c.UserContext(), at(c).User.TenantID, fullestPlans)
+	if err != nil {
+		return usage.Allowance{}, err
+	}
 	for _, a := range list {
 		if a.KeyName == "" {
-			m.State, m.Value = capState(a), typedCap(c, a)
-			return m, nil
+			return a, nil
 		}
 	}
-	return m, fault.New(fault.NotFound, "problem.no_page")
+	return usage.Allowance{}, fault.New(fault.NotFound, "problem.no_page")
 }
 
 // typedCap is the cap as the form shows it; empty: there is none.

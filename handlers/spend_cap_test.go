@@ -52,6 +52,30 @@ func TestACustomersAdministratorAndTheTeamSetTheSameCap(t *testing.T) {
 	}
 }
 
+func TestACapThatStopsCallsAtOnceIsAskedFor(t *testing.T) {
+	s := newSite(t)
+	c := s.subscriber(t, "Padaria", tenancy.Charge)
+	c.calls(t, 1, 10_000, 10) // 9,000 above: R$ 0.90
+	for path, b := range map[string]*browser{
+		"/portal/spend-cap": c.person(t, tenancy.TenantAdmin), tenantPath(c.tenant.ID) + "/spend-cap": s.as(t, tenancy.Manager),
+	} {
+		b.get(path)
+		b.post(path, capForm("0,90")).status(http.StatusUnprocessableEntity).
+			has("R$\u00a00,90", text("spend_stop.confirm"), `name="confirm" value="0.90"`, `value="0,90"`)
+		b.post(path, with(capForm("0,80"), "confirm", "0.90")).status(http.StatusUnprocessableEntity).has(`name="confirm" value="0.80"`)
+		if c.cap(t) != nil {
+			t.Fatal("calls were stopped unasked")
+		}
+		b.post(path, capForm("0,91")).status(http.StatusSeeOther)
+		b.post(path, with(capForm("0,90"), "confirm", "0.90")).status(http.StatusSeeOther)
+		if got := c.cap(t); got == nil || *got != 900_000 {
+			t.Fatalf("cap %v", got)
+		}
+		b.post(path, capForm("0,50")).status(http.StatusSeeOther) // they are stopped already
+		b.post(path, capForm("")).status(http.StatusSeeOther)
+	}
+}
+
 func TestACapThatIsNoAmountIsRefusedWithWhatWasTyped(t *testing.T) {
 	s := newSite(t)
 	c := s.subscriber(t, "Padaria", tenancy.Charge)

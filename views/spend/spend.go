@@ -22,6 +22,8 @@ type Model struct {
 	Value   string // as typed; empty: no cap
 	Error   string // beside the field
 	Problem string // of the form as a whole
+	Stops   string // what confirms a cap that refuses calls from now on; empty: nothing is to be confirmed
+	NewCap  money.Micros
 }
 
 // State is how the current period stands.
@@ -39,6 +41,13 @@ type State struct {
 }
 
 // facts are the figures of the period beside the form.
+func (m Model) stopKey() string {
+	if m.Own {
+		return "spend_stop.own"
+	}
+	return "spend_stop.theirs"
+}
+
 func (s State) facts(p i18n.Printer) []ui.Fact {
 	facts := []ui.Fact{{Label: p.T("spend.left"), Text: p.T("spend.left_tokens", "left", brl(p, s.Left), "n", s.Tokens)}}
 	if !s.Capped || s.Cap == 0 { // else the bar tells
