@@ -130,7 +130,7 @@ func readForecasts(ctx context.Context, s *sight) ([]alert.Reading, error) {
 	return readings, nil
 }
 
-// reading is the forecast of the quota that will stand worse.
+// reading is the forecast of the quota that will stand worse: its share, and when that one runs out.
 func (r *forecastRow) reading(mark, now time.Time) (alert.Reading, bool) {
 	span := mark.Sub(maxTime(r.Start, mark.Add(-paceDays*utcDay)))
 	in, inAt, inOK := alert.Pace{Limit: r.LimitIn, Used: r.UsedIn, Recent: r.RecentIn, Span: span}.Forecast(r.Start, r.End, now)
@@ -138,16 +138,19 @@ func (r *forecastRow) reading(mark, now time.Time) (alert.Reading, bool) {
 	if !inOK && !outOK {
 		return alert.Reading{}, false
 	}
-	runsOut := inAt
-	if inAt.IsZero() || !outAt.IsZero() && outAt.Before(inAt) {
-		runsOut = outAt
+	value, runsOut, quota := in, inAt, alert.InputQuota
+	if !inOK || outOK && out > in { // one that has run out is not forecast
+		value, runsOut, quota = out, outAt, alert.OutputQuota
 	}
 	stand := r.standing()
 	details := stand.Details
 	details.LimitIn, details.UsedIn, details.LimitOut, details.UsedOut, details.Charged = r.LimitIn, r.UsedIn, r.LimitOut, r.UsedOut, money.Micros(r.Charged)
-	details.RunsOutAt = runsOut.UTC()
+	details.Quota = quota
+	if !runsOut.IsZero() {
+		details.RunsOutAt = runsOut.UTC()
+	}
 	return alert.Reading{
-		Metric: alert.Forecast, Subject: stand.Subject, Covered: stand.Covered, Value: max(in, out), Period: stand.Start, Details: details,
+		Metric: alert.Forecast, Subject: stand.Subject, Covered: stand.Covered, Value: value, Period: stand.Start, Details: details,
 	}, true
 }
 

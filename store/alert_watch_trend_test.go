@@ -143,6 +143,37 @@ func TestAForecastTellsThatAQuotaWillRunOut(t *testing.T) {
 	l.wantRaised(alert.Forecast, subject+"12000=12000 lead over")
 }
 
+func TestAForecastIsAboutOneQuotaAndSaysWhich(t *testing.T) {
+	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	now := start.Add(10 * 24 * time.Hour)
+	row := func(usedIn, recentIn, usedOut, recentOut int64) forecastRow {
+		r := forecastRow{RecentIn: recentIn, RecentOut: recentOut}
+		r.Start, r.End, r.LimitIn, r.LimitOut, r.UsedIn, r.UsedOut = start, start.Add(30*24*time.Hour), 1000, 1000, usedIn, usedOut
+		return r
+	}
+	days := func(n time.Duration) time.Time { return now.Add(n * 24 * time.Hour) }
+	for name, c := range map[string]struct {
+		row     forecastRow
+		quota   alert.Metric
+		value   int64
+		runsOut time.Time
+	}{
+		"the one used less and faster": {row(600, 7, 550, 350), alert.OutputQuota, 15_500, days(9)},
+		"the other has run out":        {row(1200, 700, 920, 70), alert.OutputQuota, 11_200, days(8)},
+		"input":                        {row(500, 350, 900, 7), alert.InputQuota, 15_000, days(10)},
+		"none runs out":                {row(100, 70, 100, 63), alert.InputQuota, 3000, time.Time{}},
+	} {
+		got, ok := c.row.reading(now, now)
+		if !ok || got.Details.Quota != c.quota || got.Value != c.value || !got.Details.RunsOutAt.Equal(c.runsOut) {
+			t.Errorf("%s: %s at %d, out at %v (%v); want %s at %d, out at %v", name, got.Details.Quota, got.Value, got.Details.RunsOutAt, ok, c.quota, c.value, c.runsOut)
+		}
+	}
+	spent := row(1000, 70, 1200, 70)
+	if got, ok := spent.reading(now, now); ok {
+		t.Errorf("what has run out is forecast: %+v", got)
+	}
+}
+
 func TestAKeyThatNobodyUsesIsToldOfOnceALastUse(t *testing.T) {
 	l := openLookout(t)
 	tenant := l.customer("Padaria", l.plan("basis", charging(1000, 1000)).ID)

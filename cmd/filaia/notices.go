@@ -85,7 +85,7 @@ func alertOf(e *alert.Event) emails.Alert {
 		Tenant: d.Tenant, Plan: d.Plan, Key: d.Key, Provider: d.Provider, Model: d.Model, Replica: d.Replica, Address: d.Address,
 		LimitIn: d.LimitIn, UsedIn: d.UsedIn, LimitOut: d.LimitOut, UsedOut: d.UsedOut,
 		Blocks: d.Blocks, OveragePrice: d.OveragePrice, Charged: d.Charged, Cap: d.Cap, Capped: d.Capped, PeriodEnd: d.PeriodEnd,
-		Window: d.Window, Base: d.Base, Now: d.Now, Calls: d.Calls, Failures: d.Failures, RunsOutAt: d.RunsOutAt, Since: d.Since,
+		Window: d.Window, Base: d.Base, Now: d.Now, Calls: d.Calls, Failures: d.Failures, RunsOutAt: d.RunsOutAt, Quota: string(d.Quota), Since: d.Since,
 	}
 	if e.Audience == alert.Customer {
 		a.Rule, a.Provider, a.ProviderID, a.Model, a.Replica = "", "", 0, "", ""

@@ -77,6 +77,7 @@ type Details struct {
 	Failures  int64        `json:"failures,omitempty"` // of them
 	Cost      money.Micros `json:"cost,omitempty"`     // USD
 	RunsOutAt time.Time    `json:"runs_out_at,omitzero"`
+	Quota     Metric       `json:"quota,omitempty"`   // of a forecast: the one it is about, InputQuota or OutputQuota
 	Since     time.Time    `json:"since,omitzero"`    // open since, last used, the newest rate's day
 	Address   string       `json:"address,omitempty"` // of the caller
 }

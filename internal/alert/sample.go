@@ -85,6 +85,7 @@ func sampleDetails(m Metric, threshold, value int64, unit Unit, now time.Time) (
 		d.Charged = d.Cap / Whole * money.Micros(value)
 		d.UsedIn = d.LimitIn + int64(d.Charged)/100
 	case Forecast:
+		d.Quota = InputQuota
 		d.UsedIn = d.LimitIn * 7 / 10
 		if grows := share(d.LimitIn) - d.UsedIn; unit == Percent && grows > 0 { // until the end
 			d.RunsOutAt = now.Add(time.Duration(float64(d.PeriodEnd.Sub(now)) * min(float64(d.LimitIn-d.UsedIn)/float64(grows), 1)))

@@ -76,6 +76,7 @@ type Details struct {
 	Failures     int64   `json:"failures,omitempty"`
 	Cost         *Amount `json:"cost_usd,omitempty"`
 	RunsOutAt    string  `json:"runs_out_at,omitempty"`
+	Quota        string  `json:"quota,omitempty"` // of a forecast: input_quota or output_quota
 	Since        string  `json:"since,omitempty"`
 	Address      string  `json:"address,omitempty"`
 }
@@ -159,7 +160,7 @@ func detailsOf(e *alert.Event) Details {
 	out := Details{
 		Plan: d.Plan, Key: d.Key, Model: d.Model, TimeZone: d.Zone, OveragePrice: amount(d.OveragePrice), Charged: amount(d.Charged), Cap: amount(d.Cap),
 		PeriodStart: stamp(d.PeriodStart), PeriodEnd: stamp(d.PeriodEnd), Window: d.Window, UsualTokens: d.Base, Tokens: d.Now,
-		Calls: d.Calls, Failures: d.Failures, RunsOutAt: stamp(d.RunsOutAt), Since: stamp(d.Since), Address: d.Address,
+		Calls: d.Calls, Failures: d.Failures, RunsOutAt: stamp(d.RunsOutAt), Quota: string(d.Quota), Since: stamp(d.Since), Address: d.Address,
 	}
 	if d.LimitIn != 0 || d.LimitOut != 0 {
 		out.Input, out.Output = &Meter{d.UsedIn, d.LimitIn}, &Meter{d.UsedOut, d.LimitOut}

@@ -70,6 +70,7 @@ type Alert struct {
 	Window                                               int // minutes
 	Base, Now, Calls, Failures                           int64
 	RunsOutAt, Since                                     time.Time
+	Quota                                                string // of a forecast: "input_quota" or "output_quota"; empty in alerts of earlier builds
 }
 
 // Day is the tokens of one day; its date is that of its own zone.

@@ -318,6 +318,24 @@ func TestFiguresThatAreNotKnownAreLeftOut(t *testing.T) {
 	}
 }
 
+func TestAForecastNamesTheQuotaThatItIsAbout(t *testing.T) {
+	for name, c := range map[string]struct {
+		alert Alert
+		want  string
+	}{
+		"as it was kept":                       {Alert{Quota: "output_quota", UsedIn: 900, LimitIn: 1000, UsedOut: 500, LimitOut: 1000}, "franquia de saída"},
+		"though the other is above":            {Alert{Quota: "input_quota", UsedIn: 500, LimitIn: 1000, UsedOut: 1100, LimitOut: 1000}, "franquia de entrada"},
+		"of an earlier build, fuller":          {Alert{UsedIn: 600, LimitIn: 1000, UsedOut: 920, LimitOut: 1000}, "franquia de saída"},
+		"of an earlier build, not what is out": {Alert{UsedIn: 1166, LimitIn: 1000, UsedOut: 920, LimitOut: 1000}, "franquia de saída"},
+	} {
+		c.alert.ID, c.alert.Metric, c.alert.Unit, c.alert.Threshold, c.alert.Value = 1, "forecast", "percent", 12_000, 13_000
+		m := message(i18n.PtBR, false, c.alert)
+		if text := render(t, m); !strings.Contains(text.Subject, c.want) {
+			t.Errorf("%s: %q, want the %s", name, text.Subject, c.want)
+		}
+	}
+}
+
 func TestAMetricOfTheTeamIsNotWrittenToCustomers(t *testing.T) {
 	for _, metric := range []string{"provider_cost", "breaker_open", "provider_429", "queue_age", "spool_lag", "rate_stale", "no_such"} {
 		if text, err := Render(context.Background(), message(i18n.PtBR, true, Alert{Metric: metric})); err == nil {

@@ -220,10 +220,7 @@ func (t *teller) until(key string, args ...any) string {
 
 // forecast tells when the tokens run out if the use goes on.
 func (t *teller) forecast() story {
-	q, other := t.pools()
-	if share(other.used, other.limit) > share(q.used, q.limit) {
-		q, other = other, q // the one that runs out first
-	}
+	q, other := t.forecastPools()
 	words := append(q.words(t.Printer), "share", roughly(t.Printer, t.Value), "key", t.Key)
 	s := story{tone: warn, figure: roughly(t.Printer, t.Value), caption: t.t("forecast.caption", words...), filled: min(t.Value, whole), button: t.ofCustomer()}
 	if t.RunsOutAt.IsZero() || t.ended() {
@@ -241,6 +238,21 @@ func (t *teller) forecast() story {
 	t.quotaFacts(&s, q, other)
 	t.aboveThePlan(&s, false)
 	return s
+}
+
+// forecastPools are the one that the forecast is about, and the other. Alerts of earlier builds do not say which: of what has not run
+// out, what is used most.
+func (t *teller) forecastPools() (q, other pool) {
+	q, other = t.pools()
+	swap := t.Quota == "output_quota"
+	if t.Quota == "" {
+		mine, theirs := share(q.used, q.limit), share(other.used, other.limit)
+		swap = theirs < whole && (theirs > mine || mine >= whole)
+	}
+	if swap {
+		return other, q
+	}
+	return q, other
 }
 
 // overage tells what the period's calls cost above the plan.
