@@ -18,6 +18,7 @@ import (
 // AlertRuleStore keeps what is watched and who is told.
 type AlertRuleStore interface {
 	alertRuleReader
+	alertRuleForesight
 	alertRuleWriter
 	Replay(ctx context.Context, rule alert.Rule, from, to time.Time) (alert.Replayed, error)
 }

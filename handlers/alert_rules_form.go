@@ -261,7 +261,12 @@ func (p *Panel) wordsOf(ctx context.Context, f *form, t *typedRule) (alerts.Word
 	if err != nil {
 		return alerts.Words{}, err
 	}
-	return alerts.Words{OK: true, Rule: ruleModel(rule, named)}, nil
+	words := alerts.Words{OK: true, Rule: ruleModel(rule, named)}
+	if rule.ID == 0 {
+		rule.ID = f.id("id")
+	}
+	words.Saving, err = p.onSaving(f.c, rule)
+	return words, err
 }
 
 // nameCovered looks up the names of what the rule covers.

@@ -161,14 +161,36 @@ func (t *typedRule) readRecipients(f *form) {
 	}
 }
 
-// typedAddresses are apart by lines, commas, semicolons or spaces.
+// typedAddresses are apart by lines, commas or semicolons, and by spaces where nothing but addresses is between them. Of what a mail
+// program copies, "Ana Silva <ana@empresa.com.br>", the address is taken.
 func typedAddresses(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("\r\n,; \t", r) })
+	quoted := false
+	pieces := strings.FieldsFunc(text, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return r == '\r' || r == '\n' || !quoted && (r == ',' || r == ';')
+	})
+	var list []string
+	for _, piece := range pieces {
+		piece = strings.TrimSpace(piece)
+		words := strings.Fields(piece)
+		if from := strings.LastIndex(piece, "<"); from >= 0 && strings.HasSuffix(piece, ">") {
+			words = []string{piece[from+1 : len(piece)-1]}
+		} else if slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(w, "@") }) {
+			words = []string{piece}
+		}
+		list = append(list, words...)
+	}
+	return list
 }
 
 func (t *typedRule) readTimes(f *form) {
 	if f.Checked("quiet") {
 		t.Quiet = &alert.Quiet{From: f.minute("quiet_from"), Until: f.minute("quiet_until")}
+		if read := problemsOf(f.Err()); read["quiet_from"].Key != "" || read["quiet_until"].Key != "" {
+			t.Quiet = &alert.Quiet{From: usualQuietFrom, Until: usualQuietUntil} // nothing that could not be read is also wrong
+		}
 	}
 	if f.Checked("daily") {
 		at := f.minute("daily_at")

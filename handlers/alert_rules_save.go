@@ -103,6 +103,7 @@ func (p *Panel) refuseRule(c *fiber.Ctx, f *form, t typedRule, id int64, cause e
 		return err
 	}
 	m.Errors, m.Error = fieldErrors(at(c).Say, cause)
+	m.Twin = twinPath(cause)
 	openFolds(&m)
 	return p.invalid(c, alerts.FormPage(m), nil)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,6 +96,56 @@ func TestARefusedRuleKeepsWhatWasTyped(t *testing.T) {
 	if s.rules(t) != before {
 		t.Fatal("a refused rule was made")
 	}
+}
+
+func TestARuleSentTwiceIsMadeOnceAndLeadsToTheFirst(t *testing.T) {
+	s := newSite(t)
+	b := s.as(t, tenancy.Manager)
+	b.get("/alerts/rules/new").has(text("alert_saving.alike"))
+	b.post("/alerts/rules", ruleForm()).leadsTo("/alerts/rules")
+	first := s.newest(t)
+	before := s.rules(t)
+	b.post("/alerts/rules", with(ruleForm(), "name", "De novo")).status(http.StatusUnprocessableEntity).
+		has(text("alert_saving.error.twin"), `href="`+rulePath(first.ID)+`"`, text("alert_saving.twin_open"), `value="De novo"`)
+	if s.rules(t) != before {
+		t.Fatal("the rule was made twice")
+	}
+	b.postPart("/alerts/rules/words", with(ruleForm(), "thresholds", "70,00")).has(text("alert_saving.alike"), rulePath(first.ID))
+	b.postPart("/alerts/rules/words", with(ruleForm(), "id", strconv.FormatInt(first.ID, 10))).lacks(text("alert_saving.alike"))
+}
+
+func TestTheFormSaysWhatSavingTells(t *testing.T) {
+	s := newSite(t)
+	c := s.subscriber(t, "Padaria", tenancy.Charge)
+	c.calls(t, 1, 700, 10) // of 1,000
+	b := s.as(t, tenancy.Manager)
+	b.get("/alerts/rules/new")
+	form := with(ruleForm(), "metric", "input_quota", "shape", "input_quota|operator|percent", "unit", "percent", "thresholds", "60")
+	b.postPart("/alerts/rules/words", form).has(text("alert_saving.now", "n", 1, "list", "Padaria (70%)"))
+	b.postPart("/alerts/rules/words", with(form, "thresholds", "80")).has(text("alert_saving.nothing"))
+	b.postPart("/alerts/rules/words", with(form, "thresholds", "60", "daily", "on")).has(text("alert_saving.held", "n", 1, "list", "Padaria (70%)"))
+}
+
+func TestAddressesAreReadAsTheyAreCopied(t *testing.T) {
+	for typed, want := range map[string][]string{
+		"ana@a.example\r\nbia@a.example":                    {"ana@a.example", "bia@a.example"},
+		"ana@a.example, bia@a.example;caio@a.example":       {"ana@a.example", "bia@a.example", "caio@a.example"},
+		"ana@a.example bia@a.example":                       {"ana@a.example", "bia@a.example"},
+		"Ana Silva <Ana@a.example>; <bia@a.example>":        {"Ana@a.example", "bia@a.example"},
+		`"Silva, Ana" <ana@a.example>, "B" <bia@a.example>`: {"ana@a.example", "bia@a.example"},
+		"Ana ana@a.example":                                 {"Ana ana@a.example"},
+		" , ;\n":                                            nil,
+	} {
+		if got := typedAddresses(typed); !slices.Equal(got, want) {
+			t.Errorf("%q is %q, want %q", typed, got, want)
+		}
+	}
+	s := newSite(t)
+	b := s.as(t, tenancy.Manager)
+	b.get("/alerts/rules/new")
+	b.post("/alerts/rules", with(ruleForm(), "addresses", "root@localhost")).status(http.StatusUnprocessableEntity).has(text("alert_saving.error.domain", "value", "root@localhost"))
+	b.post("/alerts/rules", with(ruleForm(), "quiet", "on", "quiet_from", "25:00", "quiet_until", "")).status(http.StatusUnprocessableEntity).
+		has(text("alerts.error.time")).lacks(text("alerts.error.quiet_whole_day"))
 }
 
 func TestAnotherMetricBringsItsOwnFieldsAndIsNotSavedUnseen(t *testing.T) {

@@ -50,15 +50,17 @@ func namesOf(roles []tenancy.Role) []string {
 }
 
 // CreateAlertRule makes a rule. What it covers and its channels must be there and fit together, else it is Invalid beside the
-// field.
+// field; one that says the same as another is a Conflict, because of an alert.Twin.
 func (s *Store) CreateAlertRule(ctx context.Context, r alert.Rule) (made alert.Rule, err error) {
 	if err := r.Validate(); err != nil {
 		return made, err
 	}
 	err = s.inTx(ctx, func(tx *tx) error {
 		return tx.asking(ctx, r.TenantID, []alert.Rule{r}, func() error {
-			made, err = tx.createRule(ctx, r)
-			return err
+			if made, err = tx.createRule(ctx, r); err != nil {
+				return err
+			}
+			return tx.refuseTwin(ctx, made.ID)
 		})
 	})
 	if err != nil {
@@ -116,8 +118,10 @@ func (s *Store) UpdateAlertRule(ctx context.Context, r alert.Rule) (now alert.Ru
 	}
 	err = s.inTx(ctx, func(tx *tx) error {
 		return tx.asking(ctx, r.TenantID, []alert.Rule{r}, func() error {
-			now, err = tx.updateRule(ctx, r)
-			return err
+			if now, err = tx.updateRule(ctx, r); err != nil {
+				return err
+			}
+			return tx.refuseTwin(ctx, r.ID)
 		})
 	})
 	if err != nil {

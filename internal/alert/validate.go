@@ -220,6 +220,10 @@ func checkAddresses(f *fault.Form, field string, given []string) []string {
 			f.Reject(field, "error.email", "value", short(strings.Map(visible, address)))
 			return given
 		}
+		if _, domain, _ := strings.Cut(address, "@"); !strings.Contains(domain, ".") { // what only this network knows is nobody's address
+			f.Reject(field, "alert_saving.error.domain", "value", short(address))
+			return given
+		}
 		if !slices.ContainsFunc(list, func(known string) bool { return SameAddress(known) == SameAddress(address) }) {
 			list = append(list, address)
 		}

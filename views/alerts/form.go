@@ -3,6 +3,7 @@ package alerts
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/a-h/templ"
 
@@ -21,6 +22,7 @@ type FormModel struct {
 	Thresholds []string
 	Errors     map[string]string
 	Error      string
+	Twin       string // the page of the rule that says the same
 
 	Metrics   []MetricGroup
 	Whole     bool // all is the installation, not each customer
@@ -71,8 +73,43 @@ const (
 
 // Words is the rule in words, as it stands while one types.
 type Words struct {
-	OK   bool // the form says enough
-	Rule Rule
+	OK     bool // the form says enough
+	Rule   Rule
+	Saving OnSaving
+}
+
+// OnSaving is what saving the rule does at once.
+type OnSaving struct {
+	Known  bool     // it can be said what is told now
+	Now    int      // alerts
+	Names  []string // of the first of them, with how far they are
+	Before int      // were told of it before
+	More   bool     // there are more customers than were looked at
+	Held   bool     // the alerts wait for the rule's hours
+	Alike  string   // the page of another rule that watches the same; empty: there is none
+}
+
+// words say what saving tells.
+func (s OnSaving) words(p i18n.Printer) string {
+	key := "alert_saving.now"
+	switch {
+	case s.Now == 0:
+		key = "alert_saving.nothing"
+	case s.Held:
+		key = "alert_saving.held"
+	}
+	list := strings.Join(s.Names, ", ")
+	if rest := s.Now - len(s.Names); rest > 0 {
+		list = p.T("alert_saving.and_more", "list", list, "n", rest)
+	}
+	text := p.T(key, "n", s.Now, "list", list)
+	if s.Before > 0 {
+		text += " " + p.T("alert_saving.before", "n", s.Before)
+	}
+	if s.More {
+		text += " " + p.T("alert_saving.more")
+	}
+	return text
 }
 
 func (m FormModel) action() string {
