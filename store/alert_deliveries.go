@@ -85,9 +85,10 @@ func (s *Store) BeginDelivery(ctx context.Context, id int64, replica string, lea
 		}
 		d := begun.Delivery
 		const claim = `UPDATE deliveries SET begun_at = coalesce(begun_at, clock_timestamp()), sending_by = $2,
-			sending_until = clock_timestamp() + $3 * interval '1 microsecond', event_ids = $4, audience = $5, tenant_id = NULLIF($6, 0), name = $7, language = $8 WHERE id = $1`
-		_, err = t.ExecContext(ctx, claim, id, replica, lease.Microseconds(), pq.Int64Array(d.EventIDs), d.Audience, d.TenantID, storable(d.Name, maxRecipient), d.Language)
-		return err
+			sending_until = clock_timestamp() + $3 * interval '1 microsecond', event_ids = $4, audience = $5, tenant_id = NULLIF($6, 0), name = $7, language = $8 WHERE id = $1
+			RETURNING (SELECT count(*) FROM delivery_attempts a WHERE a.delivery_id = $1 AND starts_with(a.answer, $9))`
+		return t.GetContext(ctx, &begun.Unanswered, claim, id, replica, lease.Microseconds(), pq.Int64Array(d.EventIDs), d.Audience, d.TenantID,
+			storable(d.Name, maxRecipient), d.Language, alert.UnansweredPrefix)
 	})
 	if err != nil {
 		return begun, state, wait, fmt.Errorf("begin delivery %d: %w", id, err)
@@ -165,6 +166,24 @@ func (t *tx) lastDays(ctx context.Context, tenantID int64, zone *time.Location) 
 		}
 	}
 	return days, nil
+}
+
+// HoldDelivery prolongs a replica's claim of a message to lease from now. It is an error when the replica has it no more.
+func (s *Store) HoldDelivery(ctx context.Context, id int64, replica string, lease time.Duration) error {
+	const hold = `UPDATE deliveries SET sending_until = clock_timestamp() + $3 * interval '1 microsecond'
+		WHERE id = $1 AND state = 'pending' AND sending_by = $2 AND sending_until IS NOT NULL`
+	result, err := s.db.ExecContext(ctx, hold, id, replica, lease.Microseconds())
+	var n int64
+	if err == nil {
+		n, err = result.RowsAffected()
+	}
+	if err == nil && n == 0 {
+		err = errors.New("somebody else has it by now")
+	}
+	if err != nil {
+		return fmt.Errorf("hold delivery %d: %w", id, err)
+	}
+	return nil
 }
 
 // RecordAttempt writes an attempt down, with the state in which it leaves a message that was pending, and lets the message go. One

@@ -54,8 +54,11 @@ func (s *Store) QueueDeliveries(ctx context.Context, lost bool, enqueue jobs.Enq
 // Attempts are spread by less than that.
 const overdue = time.Hour
 
-// MendQueue puts right what keeps jobs that are there from being done: queues that were paused, which nothing here does, and jobs
-// that are to begin long after their message is due. It also makes the jobs again that look whether others must be told of an alert
+// unbegun is after what time a job whose message nobody has claimed is nobody's: longer than the first claim of a message is held.
+const unbegun = "75 seconds"
+
+// MendQueue puts right what keeps jobs that are there from being done: queues that were paused, which nothing here does, jobs that
+// are to begin long after their message is due, and those whose sender is gone: nobody holds their message any more. It also makes the jobs again that look whether others must be told of an alert
 // and are gone; a message that was made for it, or a job that did it, shows that it was looked. It tells how many of each there were.
 func (s *Store) MendQueue(ctx context.Context, enqueue jobs.Enqueue) (late, gone int, err error) {
 	err = s.inTx(ctx, func(t *tx) error {
@@ -63,6 +66,9 @@ func (s *Store) MendQueue(ctx context.Context, enqueue jobs.Enqueue) (late, gone
 			`UPDATE river_queue SET paused_at = NULL, updated_at = now() WHERE paused_at IS NOT NULL AND $1::interval > '0'`,
 			`UPDATE river_job j SET scheduled_at = now() FROM deliveries d WHERE d.state = 'pending' AND d.due_at < now() - $1::interval AND j.id = d.job_id
 				AND j.state IN ('retryable', 'scheduled') AND j.scheduled_at > now() + interval '1 minute'`,
+			`UPDATE river_job j SET state = 'available', scheduled_at = now(), attempt = greatest(j.attempt - 1, 0) FROM deliveries d
+				WHERE j.state = 'running' AND j.kind = 'deliver' AND d.job_id = j.id AND d.state = 'pending' AND j.attempted_at < now() - interval '` + unbegun + `'
+				AND (d.sending_until IS NULL OR d.sending_until < now() - interval '10 seconds') AND $1::interval > '0'`,
 		} {
 			result, err := t.ExecContext(ctx, mend, overdue.String())
 			if err != nil {

@@ -91,6 +91,8 @@ type Begun struct {
 	Zone     *time.Location // of the customer; nil: the installation's
 	Days     []Day          // of the customer that all events are about; else none
 	Ask      *Ask           // of a Confirmation
+	// Unanswered is how many attempts were not answered, see ErrUnanswered.
+	Unanswered int
 }
 
 // Decide says who is told of a group, and when. Everybody gets one message, however many rules, metrics and thresholds reach them

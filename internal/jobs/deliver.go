@@ -28,6 +28,11 @@ const escalatePause = time.Minute
 // are kept with the attempts.
 var errNotDelivered = errors.New("not delivered; the answer is with the attempt")
 
+// Timeout is what the longest attempt takes. What nobody works at any more is found before by its lease, see Store.MendQueue.
+func (w *deliverer) Timeout(*river.Job[DeliverArgs]) time.Duration {
+	return sendTime + alert.LongestAnswer + recordTime
+}
+
 // Work tries once. What is delivered, dead or cancelled already is left alone, so that a job that runs twice sends once.
 func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	r, id := w.r, job.Args.Delivery
@@ -44,17 +49,22 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 	case wait > 0:
 		if wait <= leaseTime {
 			wait = min(wait, busyPause)
-		} // else it is not due: nobody sends for that long
+		} // else it is not due, or who sends it waits for a long answer
 		return river.JobSnooze(wait)
 	}
 	a, err := r.try(ctx, begun)
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+	unanswered := errors.Is(err, alert.ErrUnanswered)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) && !unanswered {
 		return river.JobSnooze(0) // this process ends; whoever comes next begins at once
+	}
+	again := !last(job.JobRow)
+	if unanswered && again {
+		job.Args.wait, again = alert.UnansweredWait(begun.Unanswered + 1)
 	}
 	switch {
 	case err == nil:
 		return r.record(ctx, id, a, alert.Delivered)
-	case a.Outcome == alert.OutcomeRefused || last(job.JobRow):
+	case a.Outcome == alert.OutcomeRefused || !again:
 		r.Log.Error("a message was given up", "delivery", id, "channel", string(begun.Delivery.Channel), "attempts", job.Attempt)
 		if err := r.record(ctx, id, a, alert.Dead); err != nil {
 			return err
@@ -89,8 +99,15 @@ func (w *deliverer) NextRetry(job *river.Job[DeliverArgs]) time.Time {
 func (r *Runner) try(ctx context.Context, b alert.Begun) (a alert.Attempt, err error) {
 	begin := time.Now()
 	a = alert.Attempt{At: r.Now().UTC(), Outcome: alert.OutcomeDelivered, Replica: r.Replica}
-	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	sender, most := r.Channels, sendTime
+	if b.Delivery.Channel == alert.Email {
+		sender, most = r.Mail, sendTime+alert.LongestAnswer // it keeps to sendTime up to the answer
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	ctx = alert.WithHandOver(ctx, func(ctx context.Context, answer time.Duration) error {
+		return r.Store.HoldDelivery(ctx, b.Delivery.ID, r.Replica, answer+recordTime)
+	})
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -115,10 +132,6 @@ func (r *Runner) try(ctx context.Context, b alert.Begun) (a alert.Attempt, err e
 	text, err := r.Renderer.Render(ctx, n)
 	if err != nil {
 		return a, fmt.Errorf("write the message: %w", err)
-	}
-	sender := r.Channels
-	if b.Delivery.Channel == alert.Email {
-		sender = r.Mail
 	}
 	if sender == nil {
 		return a, fmt.Errorf("nothing here sends by %s", b.Delivery.Channel)

@@ -30,6 +30,8 @@ type Store interface {
 	// BeginDelivery claims a message for lease. state is that of the message afterwards: nothing is to be sent unless it is
 	// alert.Pending. wait is for how long another still has it.
 	BeginDelivery(ctx context.Context, id int64, replica string, lease time.Duration) (begun alert.Begun, state alert.DeliveryState, wait time.Duration, err error)
+	// HoldDelivery prolongs the claim of a replica by lease from now. It fails when the replica has it no more.
+	HoldDelivery(ctx context.Context, id int64, replica string, lease time.Duration) error
 	// RecordAttempt writes an attempt down, with the state in which it leaves the message.
 	RecordAttempt(ctx context.Context, id int64, a alert.Attempt, state alert.DeliveryState) error
 	// ReclaimJobs makes available again what this replica was at when it ended.
@@ -43,7 +45,8 @@ type Renderer interface {
 
 // Sender carries a message to where it goes: e-mail, or one of the channels. answer is what the other side said, also beside an
 // error. An error is tried again later unless it is alert.ErrRefused (see alert.Refused), and not before what its RetryAfter()
-// time.Duration asks for, where it has one. Nothing is kept of the answer but one bounded line, and addresses of web pages lose
+// time.Duration asks for, where it has one; after alert.ErrUnanswered far less often. Who has to wait for an answer longer than
+// everything before it may take calls alert.HandOver first. Nothing is kept of the answer but one bounded line, and addresses of web pages lose
 // their path.
 type Sender interface {
 	Send(ctx context.Context, d alert.Delivery, n alert.Notice, t alert.Text) (answer string, err error)

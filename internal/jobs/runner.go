@@ -23,7 +23,7 @@ const (
 	pollEvery     = 100 * time.Millisecond
 	dispatchEvery = time.Second           // what was raised, should nobody say so
 	mendEvery     = time.Minute           // between looks for jobs that are gone, or that nobody does
-	sendTime      = 45 * time.Second      // of one attempt
+	sendTime      = 45 * time.Second      // of one attempt, but for the answer to an e-mail that the server has all of
 	leaseTime     = sendTime + recordTime // for which nobody else sends the message
 	recordTime    = 20 * time.Second      // to write down how an attempt went, should the database be away
 	rescueAfter   = leaseTime + 10*time.Second

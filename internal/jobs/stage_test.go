@@ -37,6 +37,7 @@ type stage struct {
 
 	tune     func(*jobs.Runner) // nil: as it is
 	renderer jobs.Renderer
+	mail     jobs.Sender // nil: post
 	log      *slog.Logger
 }
 
@@ -99,8 +100,11 @@ func (s *stage) run(replica string, waits ...time.Duration) (r *jobs.Runner, sto
 	if s.wrap != nil {
 		kept = s.wrap(kept)
 	}
+	if s.mail == nil {
+		s.mail = s.post
+	}
 	r, err := jobs.NewQuick(jobs.Options{
-		DB: s.Jobs(), Store: kept, Renderer: s.renderer, Mail: s.post, Channels: s.post, Replica: replica, PublicURL: "https://filaia.example", Zone: time.UTC,
+		DB: s.Jobs(), Store: kept, Renderer: s.renderer, Mail: s.mail, Channels: s.post, Replica: replica, PublicURL: "https://filaia.example", Zone: time.UTC,
 		Unsubscribe: func(_ int64, address string, metric alert.Metric) string {
 			return "https://filaia.example/unsubscribe/" + address + "/" + string(metric)
 		},

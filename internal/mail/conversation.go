@@ -36,8 +36,8 @@ func (s *Sender) begin(ctx context.Context, r route, note func(alert.MailStep)) 
 	if err != nil {
 		return nil, err
 	}
-	c := &conversation{conn: conn, ctx: ctx, times: s.times}
-	c.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	c := &conversation{conn: conn, stop: func() bool { return true }, times: s.times}
+	c.live(ctx)
 	err = c.secure(r, &tls.Config{ServerName: strings.TrimSuffix(r.Host, "."), RootCAs: s.Roots, MinVersion: tls.VersionTLS12}, note)
 	if err == nil {
 		err = c.signIn(r, token, note)
@@ -163,8 +163,8 @@ func (c *conversation) signIn(r route, token string, note func(alert.MailStep)) 
 	return nil
 }
 
-// give hands the letter over and tells the server's words.
-func (c *conversation) give(l *letter) (string, error) {
+// give hands the letter over and tells the server's words, for which it waits in long.
+func (c *conversation) give(long context.Context, l *letter) (string, error) {
 	c.within(c.times.command)
 	if l.utf8Envelope() {
 		if offered, _ := c.client.Extension("SMTPUTF8"); !offered {
@@ -188,9 +188,18 @@ func (c *conversation) give(l *letter) (string, error) {
 	if _, err := w.Write(l.raw); err != nil {
 		return c.refused(stepData, err)
 	}
-	c.within(c.times.data)
+	if err := alert.HandOver(c.ctx, c.times.answer); err != nil {
+		c.drop() // goodbye would end the message before
+		return "", fmt.Errorf("before the end of the message: %w", err)
+	}
+	c.live(long)
+	c.within(c.times.answer)
 	if err := w.Close(); err != nil {
-		return c.refused(stepData, err)
+		answer, err := c.refused(stepData, err)
+		if answer == "" {
+			err = alert.Unanswered(err)
+		}
+		return answer, err
 	}
 	answer := "250"
 	if d, ok := w.(*smtp.DataCloser); ok {
@@ -215,6 +224,12 @@ func (c *conversation) refused(step string, err error) (string, error) {
 	return words(err), t
 }
 
+// live lets the connection live as long as ctx, in place of the one before.
+func (c *conversation) live(ctx context.Context) {
+	c.stop()
+	c.ctx, c.stop = ctx, context.AfterFunc(ctx, func() { _ = c.conn.Close() })
+}
+
 // within bounds what comes next.
 func (c *conversation) within(d time.Duration) { _ = c.conn.SetDeadline(time.Now().Add(d)) }
 
@@ -230,12 +245,12 @@ func (c *conversation) drop() {
 	_ = c.conn.Close()
 }
 
-// deliver sends the letter on a connection of its own.
-func (s *Sender) deliver(ctx context.Context, r route, l *letter) (string, error) {
-	c, err := s.begin(ctx, r, func(alert.MailStep) {})
+// deliver sends the letter on a connection of its own. Only the answer to all of it is waited for in long.
+func (s *Sender) deliver(short, long context.Context, r route, l *letter) (string, error) {
+	c, err := s.begin(short, r, func(alert.MailStep) {})
 	if err != nil {
 		return words(err), err
 	}
 	defer c.end()
-	return c.give(l)
+	return c.give(long, l)
 }

@@ -49,11 +49,16 @@ type Sender struct {
 	tokens  *tokens
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	limit   func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 	times   stepTimes
 }
 
 // stepTimes bound what each step may take.
-type stepTimes struct{ connect, command, data, quit time.Duration }
+type stepTimes struct {
+	connect, command, data, quit time.Duration
+	whole                        time.Duration // all but the answer to the whole message
+	answer                       time.Duration
+}
 
 // New makes a sender; it opens nothing.
 func New(c Config) *Sender {
@@ -70,8 +75,12 @@ func New(c Config) *Sender {
 		resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		},
-		// RFC 5321 would wait for minutes at each step; an alert had better be tried again.
-		times: stepTimes{connect: 15 * time.Second, command: 30 * time.Second, data: 2 * time.Minute, quit: 2 * time.Second},
+		limit: context.WithTimeout,
+		// RFC 5321 would wait for minutes at each step; an alert had better be tried again, unless the server has all of it.
+		times: stepTimes{
+			connect: 15 * time.Second, command: 30 * time.Second, data: 30 * time.Second, quit: 2 * time.Second,
+			whole: 45 * time.Second, answer: alert.LongestAnswer,
+		},
 	}
 }
 
@@ -137,9 +146,11 @@ var errNotConnected = errors.New("e-mail: the Google account is not connected ye
 
 // Send gives the message to the server in force, or keeps it as a file, and tells the server's own words, also beside an
 // error. What the server refuses for good is alert.ErrRefused; what the settings are to blame for is not, as they will be
-// mended.
+// mended. A server that has all of the message and does not answer is alert.ErrUnanswered; the time for that is its own.
 func (s *Sender) Send(ctx context.Context, d alert.Delivery, n alert.Notice, t alert.Text) (answer string, err error) {
-	r, err := s.route(ctx)
+	short, cancel := s.limit(ctx, s.times.whole)
+	defer cancel()
+	r, err := s.route(short)
 	if err != nil {
 		return "", err
 	}
@@ -153,5 +164,5 @@ func (s *Sender) Send(ctx context.Context, d alert.Delivery, n alert.Notice, t a
 	if !r.Sends() {
 		return s.keep(l)
 	}
-	return s.deliver(ctx, r, l)
+	return s.deliver(short, ctx, r, l)
 }
