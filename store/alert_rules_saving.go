@@ -11,12 +11,15 @@ import (
 )
 
 // refuseTwin is a Conflict, because of an alert.Twin, where the rule that was just written says the same as another one: everybody would
-// be told everything twice. The trigger that counts the rules' version makes writers wait for each other, so that the second of two that
-// come at once sees the first.
+// be told everything twice. Writers wait for each other here, so that the second of two that come at once sees the first: nothing else takes
+// that lock, and what they hold of rules is of their own.
 func (t *tx) refuseTwin(ctx context.Context, id int64) error {
 	const theirs = `ARRAY['id', 'name', 'enabled', 'created_at', 'updated_at']`
 	const query = `SELECT o.id FROM alert_rules r JOIN alert_rules o ON o.id <> r.id AND o.audience = r.audience AND o.scope = r.scope AND o.metric = r.metric
 		AND o.deleted_at IS NULL AND to_jsonb(o) - ` + theirs + ` = to_jsonb(r) - ` + theirs + ` WHERE r.id = $1 ORDER BY o.id LIMIT 1`
+	if _, err := t.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtext('filaia_alert_rule_twins'))`); err != nil {
+		return fmt.Errorf("wait for others who save a rule: %w", err)
+	}
 	var twin int64
 	err := t.GetContext(ctx, &twin, query, id)
 	switch {
