@@ -20,6 +20,18 @@ func (t *tx) resolve(ctx context.Context, ids []int64) error {
 	return t.leadAnew(ctx, ids)
 }
 
+// reopen notes that alerts that were over go on.
+func (t *tx) reopen(ctx context.Context, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	update := lockedFirst(ofGroups("$1")) + `UPDATE alert_events e SET resolved_at = NULL FROM locked WHERE e.id = locked.id AND e.id = ANY ($1::bigint[])`
+	if _, err := t.ExecContext(ctx, update, pq.Int64Array(ids)); err != nil {
+		return fmt.Errorf("have %d alerts go on: %w", len(ids), err)
+	}
+	return t.leadAnew(ctx, ids)
+}
+
 // leadAnew has, of what was raised together with these alerts, the highest that goes on of each audience and metric lead, or once all of
 // it is over the highest of all. Where one of them begins to go on or ends to, the groups must be locked (ofGroups) before.
 func (t *tx) leadAnew(ctx context.Context, ids []int64) error {

@@ -109,7 +109,7 @@ func TestTheReplayTellsWhatTheWatchToldOfMinutes(t *testing.T) {
 	l.replica("r1")
 	l.add(`audience, scope, metric, unit, thresholds, window_minutes, rearm_minutes`, `'customer', 'all', 'error_rate', 'percent', '{1000,3000}', 5, 15`)
 	for _, metric := range []alert.Metric{alert.ErrorRate, alert.LatencyP95, alert.Provider429} {
-		l.rule(metric, `rearm_minutes = 20`)
+		l.rule(metric, `rearm_minutes = 5`)
 	}
 	// Of each: for how many minutes it stands still and then does not.
 	turns := map[alert.Metric][]int{alert.BreakerOpen: {12, 8, 4, 90, 20, 70}, alert.QueueAge: {25, 75, 70, 60}, alert.SpoolLag: {0, 40, 9, 6, 3, 100, 13}}

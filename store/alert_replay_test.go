@@ -178,12 +178,12 @@ func TestAReplayOfWhatTheWatchSawNamesWhatItWasAbout(t *testing.T) {
 	see(alert.BreakerOpen, subject, 5*time.Hour, 299)
 	see(alert.BreakerOpen, subject, 5*time.Hour-5*time.Minute, 599)
 	see(alert.BreakerOpen, subject, 5*time.Hour-10*time.Minute, 600)
-	see(alert.BreakerOpen, subject, 4*time.Hour, 60) // 45 minutes after it was over
-	see(alert.BreakerOpen, subject, 3*time.Hour, 60)
+	see(alert.BreakerOpen, subject, 4*time.Hour, 60) // 45 minutes after it was over: it goes on for five
+	see(alert.BreakerOpen, subject, 3*time.Hour-10*time.Minute, 60)
 	see(alert.SpoolLag, "replica:api-2", time.Hour, 61)
 	rule := alert.Rule{Audience: alert.Operator, Scope: alert.All, Metric: alert.BreakerOpen, Unit: alert.Seconds, Thresholds: []int64{60, 600}, Rearm: 60}
 	got, list := l.fired(rule, 30)
-	wantFired(t, list, "22T10:00 "+subject+" 60=299", "22T10:10 "+subject+" 600=600", "22T12:00 "+subject+" 60=60")
+	wantFired(t, list, "22T10:00 "+subject+" 60=299", "22T10:10 "+subject+" 600=600", "22T12:10 "+subject+" 60=60")
 	if d := got.Fired[0].Details; !got.Known || d.Model != "llama" || d.Provider != p.Name || got.Fired[0].Subject.ProviderID != p.ID {
 		t.Errorf("%+v", got.Fired[0])
 	}

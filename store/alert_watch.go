@@ -205,37 +205,39 @@ func (w *Watcher) look(ctx context.Context, g glance) error {
 				return err
 			}
 		}
-		return t.settle(ctx, g.metric, b.Look(readings))
+		return t.settle(ctx, g.metric, b.Book, b.Look(readings))
 	})
 }
 
 // maxRaised bounds what one look raises of a metric; the rest is for the next one.
 const maxRaised = 500
 
-// settle raises those alarms that are new, and resolves what no alarm speaks for.
-func (t *tx) settle(ctx context.Context, metric alert.Metric, alarms []alert.Alarm) error {
+// settle raises those alarms that are new, has what is back go on, and resolves what no alarm speaks for.
+func (t *tx) settle(ctx context.Context, metric alert.Metric, book *alert.Book, alarms []alert.Alarm) error {
 	kind, _ := metric.Kind()
 	earlier, err := t.openAlerts(ctx, metric)
 	if err != nil {
 		return err
 	}
-	over := kind.Over(alarms, earlier)
+	over := kind.Over(book, alarms, earlier)
 	if err := t.resolve(ctx, over); err != nil {
 		return err
 	}
-	for i := range earlier { // both are in the order of ids
-		if len(over) > 0 && earlier[i].ID == over[0] {
-			earlier[i].ResolvedAt, over = t.now, over[1:]
-		}
-	}
-	if len(kind.Fresh(alarms, earlier, uuid.New, t.now)) == 0 { // as mostly
+	setResolved(earlier, over, t.now)
+	if len(kind.Fresh(book, alarms, earlier, uuid.New, t.now)) == 0 { // as mostly
 		return nil
 	}
 	before, err := t.alertsBefore(ctx, kind, alarms)
 	if err != nil {
 		return err
 	}
-	events := kind.Fresh(alarms, append(earlier, before...), uuid.New, t.now)
+	earlier = append(earlier, before...)
+	back := kind.Back(book, alarms, earlier, t.now)
+	if err := t.reopen(ctx, back); err != nil {
+		return err
+	}
+	setResolved(earlier, back, time.Time{})
+	events := kind.Fresh(book, alarms, earlier, uuid.New, t.now)
 	if len(events) > maxRaised {
 		end := maxRaised // what belongs together is raised together
 		for end < len(events) && events[end].Group == events[end-1].Group {
@@ -246,19 +248,36 @@ func (t *tx) settle(ctx context.Context, metric alert.Metric, alarms []alert.Ala
 	return t.insertAlerts(ctx, events)
 }
 
+// setResolved notes of those of the alerts that have one of the ids when they were over; zero: they go on.
+func setResolved(list []alert.Earlier, ids []int64, at time.Time) {
+	if len(ids) == 0 {
+		return
+	}
+	of := make(map[int64]bool, len(ids))
+	for _, id := range ids {
+		of[id] = true
+	}
+	for i := range list {
+		if of[list[i].ID] {
+			list[i].ResolvedAt = at
+		}
+	}
+}
+
 type earlierRow struct {
-	ID         int64      `db:"id"`
-	RuleID     int64      `db:"rule_id"`
-	Subject    string     `db:"subject"`
-	Period     time.Time  `db:"period"`
-	Threshold  int64      `db:"threshold"`
-	ResolvedAt *time.Time `db:"resolved_at"`
+	ID         int64          `db:"id"`
+	RuleID     int64          `db:"rule_id"`
+	Audience   alert.Audience `db:"audience"`
+	Subject    string         `db:"subject"`
+	Period     time.Time      `db:"period"`
+	Threshold  int64          `db:"threshold"`
+	ResolvedAt *time.Time     `db:"resolved_at"`
 }
 
 func earlierAlerts(rows []earlierRow) []alert.Earlier {
 	list := make([]alert.Earlier, len(rows))
 	for i, r := range rows {
-		list[i] = alert.Earlier{ID: r.ID, RuleID: r.RuleID, Subject: r.Subject, Period: r.Period.UTC(), Threshold: r.Threshold}
+		list[i] = alert.Earlier{ID: r.ID, RuleID: r.RuleID, Audience: r.Audience, Subject: r.Subject, Period: r.Period.UTC(), Threshold: r.Threshold}
 		if r.ResolvedAt != nil {
 			list[i].ResolvedAt = r.ResolvedAt.UTC()
 		}
@@ -269,26 +288,27 @@ func earlierAlerts(rows []earlierRow) []alert.Earlier {
 // openAlerts are those of a metric that go on.
 func (t *tx) openAlerts(ctx context.Context, metric alert.Metric) ([]alert.Earlier, error) {
 	var rows []earlierRow
-	const query = `SELECT id, rule_id, subject, period, threshold, resolved_at FROM alert_events WHERE metric = $1 AND resolved_at IS NULL ORDER BY id`
+	const query = `SELECT id, rule_id, audience, subject, period, threshold, resolved_at FROM alert_events WHERE metric = $1 AND resolved_at IS NULL ORDER BY id`
 	if err := t.SelectContext(ctx, &rows, query, metric); err != nil {
 		return nil, fmt.Errorf("read alerts that go on: %w", err)
 	}
 	return earlierAlerts(rows), nil
 }
 
-// episodesBefore is how many of a rule's newest alerts for a subject tell whether an episode may be told of again.
-const episodesBefore = 40
+// episodesBefore is how many of the newest alerts about a subject tell whether an episode may be told of again.
+const episodesBefore = 100
 
-// alertsBefore gives what the alarms' rules told of their subjects before, as far as it matters to them.
+// alertsBefore gives what was told of the alarms' subjects before, by whatever rule, as far as it matters to them.
 func (t *tx) alertsBefore(ctx context.Context, kind alert.Kind, alarms []alert.Alarm) ([]alert.Earlier, error) {
-	of := `JOIN alert_events e ON e.rule_id = a.rule AND e.subject = a.subject AND e.period = timestamptz 'epoch' + a.period * interval '1 microsecond'`
+	of := `JOIN alert_events e ON e.metric = $1 AND e.audience = a.audience AND e.subject = a.subject AND e.period = timestamptz 'epoch' + a.period * interval '1 microsecond'`
 	if kind.Repeats == alert.PerEpisode {
-		of = fmt.Sprintf(`CROSS JOIN LATERAL (SELECT * FROM alert_events e WHERE e.rule_id = a.rule AND e.subject = a.subject ORDER BY e.period DESC LIMIT %d) e`, episodesBefore)
+		of = fmt.Sprintf(`CROSS JOIN LATERAL (SELECT * FROM alert_events e WHERE e.metric = $1 AND e.audience = a.audience AND e.subject = a.subject
+			ORDER BY e.period DESC LIMIT %d) e`, episodesBefore)
 	}
-	query := `SELECT DISTINCT e.id, e.rule_id, e.subject, e.period, e.threshold, e.resolved_at
-		FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS a (rule, subject, period) ` + of + ` WHERE e.metric = $1`
+	query := `SELECT e.id, e.rule_id, e.audience, e.subject, e.period, e.threshold, e.resolved_at
+		FROM (SELECT DISTINCT * FROM unnest($2::text[], $3::text[], $4::bigint[]) AS n (audience, subject, period)) a ` + of
 	var rows []earlierRow
-	if err := t.SelectContext(ctx, &rows, query, kind.Metric, ints(alarms, func(a *alert.Alarm) int64 { return a.Rule.ID }),
+	if err := t.SelectContext(ctx, &rows, query, kind.Metric, texts(alarms, func(a *alert.Alarm) string { return string(a.Rule.Audience) }),
 		texts(alarms, func(a *alert.Alarm) string { return a.Subject.Key }), ints(alarms, func(a *alert.Alarm) int64 { return a.Period.UnixMicro() })); err != nil {
 		return nil, fmt.Errorf("read alerts told before: %w", err)
 	}

@@ -135,12 +135,13 @@ func TestAForecastTellsThatAQuotaWillRunOut(t *testing.T) {
 		l.at.Add(40*24*time.Hour/3).Truncate(time.Second).Format(time.RFC3339)+" Padaria 600000 true" {
 		t.Errorf("details %q", got)
 	}
-	// A limit that is raised ends it, and it is not told of again in the period.
+	// A limit that is raised ends it. When it comes back in the period it goes on and is not told of again.
 	l.db.MustExec(`UPDATE quota_buckets SET limit_out = 2000000`)
 	l.look(alert.Forecast)
+	l.wantRaised(alert.Forecast, subject+"12000=12000 lead over")
 	l.db.MustExec(`UPDATE quota_buckets SET limit_out = 1000000`)
 	l.look(alert.Forecast)
-	l.wantRaised(alert.Forecast, subject+"12000=12000 lead over")
+	l.wantRaised(alert.Forecast, subject+"12000=12000 lead")
 }
 
 func TestAForecastIsAboutOneQuotaAndSaysWhich(t *testing.T) {

@@ -49,11 +49,15 @@ func (s *Situation) goesOn(ruleID int64) *Event {
 	return open.leadOf(ruleID)
 }
 
+// backEvery is how often it is looked whether what is over has come back.
+const backEvery = 5 * time.Minute
+
 // Escalate tells those to whom a rule's alert goes when nobody has acknowledged it and some of it goes on. again is when it must be
-// looked at once more, because it is snoozed or the hours are quiet; zero: never.
+// looked at once more, because it is snoozed, the hours are quiet, or what is over may come back before it was gone for the rule's
+// time; zero: never.
 func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 	rule, lead := s.Rules[ruleID], s.goesOn(ruleID)
-	if lead == nil || rule.Escalation == nil {
+	if rule.Escalation == nil {
 		return p, again
 	}
 	var ids []int64
@@ -64,8 +68,15 @@ func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 		if !e.AcknowledgedAt.IsZero() {
 			return p, again
 		}
+		if e.ResolvedAt.Add(time.Duration(rule.Rearm) * time.Minute).After(s.Now) {
+			again = s.Now.Add(backEvery)
+		}
 		ids = append(ids, e.ID)
 	}
+	if lead == nil {
+		return p, again
+	}
+	again = time.Time{}
 	if until := s.snoozedUntil(lead); until.After(s.Now) {
 		return p, until.Add(time.Duration(rule.Escalation.After) * time.Minute)
 	}

@@ -265,6 +265,21 @@ func TestAnEscalationBeginsWhenTheFirstWasTold(t *testing.T) {
 			t.Errorf("%s: %+v, again %s", name, p, again)
 		}
 	}
+	// What is over may come back within the rule's time.
+	rule := s.Rules[1]
+	rule.Rearm = 60
+	for over, looks := range map[time.Duration]bool{time.Minute: true, time.Hour: false} {
+		other := s
+		other.Rules, other.Events = map[int64]Rule{1: rule}, slices.Clone(s.Events)
+		other.Events[0].ResolvedAt = s.Now.Add(-over)
+		if p, again := Escalate(other, 1); len(p.Deliveries) != 0 || again.After(s.Now) != looks {
+			t.Errorf("over for %s: %+v, again %s", over, p, again)
+		}
+		other.Events[0].AcknowledgedAt = s.Now
+		if p, again := Escalate(other, 1); len(p.Deliveries) != 0 || !again.IsZero() {
+			t.Errorf("over for %s and acknowledged: %+v, again %s", over, p, again)
+		}
+	}
 	s.Snoozes = []Snooze{{1, "", s.Now.Add(time.Hour)}}
 	if p, again := Escalate(s, 1); len(p.Deliveries) != 0 || !again.Equal(s.Now.Add(75*time.Minute)) {
 		t.Errorf("snoozed: %+v, again %s", p, again)

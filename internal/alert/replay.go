@@ -70,17 +70,9 @@ func (r *Rule) Replay(samples iter.Seq[Past], step time.Duration, from, until ti
 			}
 		}
 	}
-	// Meanwhile the time may pass after which what still goes on is told again; and what no sample speaks for is over.
+	// What no sample speaks for is over.
 	pass := func(p *replay, next time.Time) {
-		end := next
-		if step > 0 && p.held.At.Add(step).Before(next) {
-			end = p.held.At.Add(step)
-		}
-		for at := p.rested(end); !at.IsZero(); at = p.rested(end) {
-			p.held.At = at
-			raise(p)
-		}
-		if end.Before(next) {
+		if end := p.held.At.Add(step); step > 0 && end.Before(next) {
 			p.over(end, func(int64) bool { return true })
 		}
 	}
@@ -107,6 +99,11 @@ func (p *replay) look() (news []int64) {
 	p.over(s.At, func(threshold int64) bool { return !p.rule.Reaches(s.Value, threshold) })
 	var fresh []int
 	for i, threshold := range p.rule.Thresholds {
+		if t := &p.told[i]; p.rule.Reaches(s.Value, threshold) && t.ID != 0 && p.kind.returns(p.alarm(threshold), *t, s.At) {
+			t.ResolvedAt = time.Time{}
+		}
+	}
+	for i, threshold := range p.rule.Thresholds {
 		if p.rule.Reaches(s.Value, threshold) && !p.isOld(threshold, s.At) {
 			fresh = append(fresh, i)
 		}
@@ -118,9 +115,13 @@ func (p *replay) look() (news []int64) {
 	return news
 }
 
+func (p *replay) alarm(threshold int64) *Alarm {
+	return &Alarm{&p.held.Reading, Due{p.rule, threshold, p.held.Value}}
+}
+
 func (p *replay) isOld(threshold int64, at time.Time) bool {
-	alarm := Alarm{&p.held.Reading, Due{p.rule, threshold, p.held.Value}}
-	return slices.ContainsFunc(p.told, func(t Earlier) bool { return t.ID != 0 && p.kind.old(&alarm, t, at) })
+	alarm := p.alarm(threshold)
+	return slices.ContainsFunc(p.told, func(t Earlier) bool { return t.ID != 0 && p.kind.old(alarm, t, at) })
 }
 
 // over ends those episodes that go on and are gone.
@@ -130,23 +131,6 @@ func (p *replay) over(at time.Time, gone func(threshold int64) bool) {
 			t.ResolvedAt = at
 		}
 	}
-}
-
-// rested is when, after the sample that is held and before a moment, a threshold that it comes to may be told of again; zero: never.
-func (p *replay) rested(before time.Time) (first time.Time) {
-	if p.kind.Repeats != PerEpisode {
-		return first
-	}
-	for _, t := range p.told {
-		if t.ID == 0 || t.ResolvedAt.IsZero() || !p.rule.Reaches(p.held.Value, t.Threshold) {
-			continue
-		}
-		at := t.ResolvedAt.Add(time.Duration(p.rule.Rearm) * time.Minute)
-		if at.After(p.held.At) && at.Before(before) && (first.IsZero() || at.Before(first)) {
-			first = at
-		}
-	}
-	return first
 }
 
 // ReplayAges gives what the rule, which tells once of each cause, would have raised for courses within a span. The age is

@@ -16,6 +16,7 @@ type Reading struct {
 	Window  int     // minutes that it looks back; 0: the metric has no window
 	Value   int64   // in the metric's unit; of a sudden change what there is as a share of what is usual
 	Period  time.Time
+	Silent  bool // what was told goes on, and nothing new is told
 	Details Details
 }
 
@@ -119,61 +120,101 @@ func (b *Book) Look(readings []Reading) []Alarm {
 type Earlier struct {
 	ID         int64
 	RuleID     int64
+	Audience   Audience
 	Subject    string
 	Period     time.Time
 	Threshold  int64
 	ResolvedAt time.Time // zero: it goes on
 }
 
-// same is what tells alerts of one metric apart. Of episodes one at a time goes on, whenever it began.
-type same struct {
-	rule      int64
-	subject   string
-	period    int64 // 0: of an episode
-	threshold int64
+// matter is what alerts of one metric are about. Of episodes one at a time goes on, whenever it began.
+type matter struct {
+	audience Audience
+	subject  string
+	period   int64 // 0: of an episode
 }
 
-func (k Kind) same(rule int64, subject string, period time.Time, threshold int64) same {
+func (k Kind) matter(audience Audience, subject string, period time.Time) matter {
 	if k.Repeats == PerEpisode {
-		return same{rule, subject, 0, threshold}
+		return matter{audience, subject, 0}
 	}
-	return same{rule, subject, period.UnixMicro(), threshold}
+	return matter{audience, subject, period.UnixMicro()}
 }
 
-// Over gives the ids of those of the alerts that go on which nothing speaks for any more.
-func (k Kind) Over(alarms []Alarm, open []Earlier) []int64 {
-	going := make(map[same]bool, len(alarms))
+// about tells what an alarm is about.
+func (k Kind) about(a *Alarm) matter { return k.matter(a.Rule.Audience, a.Subject.Key, a.Period) }
+
+// heard sorts what was told by what it is about.
+func (k Kind) heard(told []Earlier) map[matter][]Earlier {
+	all := make(map[matter][]Earlier, len(told))
+	for _, t := range told {
+		m := k.matter(t.Audience, t.Subject, t.Period)
+		all[m] = append(all[m], t)
+	}
+	return all
+}
+
+// follows tells whether what was told was told by the alarm's rule, or by one that held before and does not any more: a plan that
+// changes, or a rule that takes another's place, begins nothing anew.
+func (b *Book) follows(a *Alarm, t Earlier) bool {
+	return t.RuleID == a.Rule.ID || !slices.ContainsFunc(b.Holding(a.Covered), func(r Rule) bool { return r.ID == t.RuleID })
+}
+
+// Over gives the ids of those of the alerts that go on which nothing speaks for any more, in their order.
+func (k Kind) Over(b *Book, alarms []Alarm, open []Earlier) []int64 {
+	going := make(map[matter][]*Alarm, len(alarms))
 	for i := range alarms {
-		a := &alarms[i]
-		going[k.same(a.Rule.ID, a.Subject.Key, a.Period, a.Threshold)] = true
+		m := k.about(&alarms[i])
+		going[m] = append(going[m], &alarms[i])
 	}
 	var over []int64
 	for _, t := range open {
-		if t.ResolvedAt.IsZero() && !going[k.same(t.RuleID, t.Subject, t.Period, t.Threshold)] {
+		if t.ResolvedAt.IsZero() && !slices.ContainsFunc(going[k.matter(t.Audience, t.Subject, t.Period)], func(a *Alarm) bool {
+			return a.Rule.Reaches(a.Due.Value, t.Threshold) && b.follows(a, t) && (t.RuleID != a.Rule.ID || slices.Contains(a.Rule.Thresholds, t.Threshold))
+		}) {
 			over = append(over, t.ID)
 		}
 	}
 	return over
 }
 
-// Fresh makes the events of the alarms that nothing was told of yet. An alarm is old news when its rule has told of the
-// threshold, or of a higher one, for the subject in the period; of an episode when it goes on, or was over for less than the
+// Back gives the ids of alerts that were over and go on: what returns before it was gone for the rule's time, or within the same
+// period, never was. Nobody is told again, and whoever was to take care of it still is.
+func (k Kind) Back(b *Book, alarms []Alarm, told []Earlier, now time.Time) []int64 {
+	heard := k.heard(told)
+	var back []int64
+	for i := range alarms {
+		a := &alarms[i]
+		var newest int64
+		for _, t := range heard[k.about(a)] {
+			if t.Threshold != a.Threshold || !b.follows(a, t) {
+				continue
+			}
+			if t.ResolvedAt.IsZero() {
+				newest = 0
+				break
+			}
+			if k.returns(a, t, now) {
+				newest = max(newest, t.ID)
+			}
+		}
+		if newest != 0 && !slices.Contains(back, newest) {
+			back = append(back, newest)
+		}
+	}
+	return back
+}
+
+// Fresh makes the events of the alarms that nothing was told of yet. An alarm is old news when its rule, or its predecessor, has told
+// of the threshold, or of a higher one, for the subject in the period; of an episode when it goes on, or was over for less than the
 // rule's time. group draws the name of what is raised together for a subject.
-func (k Kind) Fresh(alarms []Alarm, told []Earlier, group func() uuid.UUID, now time.Time) []Event {
-	type about struct {
-		rule    int64
-		subject string
-	}
-	heard := make(map[about][]Earlier, len(told))
-	for _, t := range told {
-		a := about{t.RuleID, t.Subject}
-		heard[a] = append(heard[a], t)
-	}
+func (k Kind) Fresh(b *Book, alarms []Alarm, told []Earlier, group func() uuid.UUID, now time.Time) []Event {
+	heard := k.heard(told)
 	groups := map[string]uuid.UUID{}
 	var events []Event
 	for i := range alarms {
 		a := &alarms[i]
-		if slices.ContainsFunc(heard[about{a.Rule.ID, a.Subject.Key}], func(t Earlier) bool { return k.old(a, t, now) }) {
+		if a.Silent || slices.ContainsFunc(heard[k.about(a)], func(t Earlier) bool { return k.old(a, t, now) && b.follows(a, t) }) {
 			continue
 		}
 		if _, met := groups[a.Subject.Key]; !met {
@@ -192,14 +233,22 @@ func (k Kind) Fresh(alarms []Alarm, told []Earlier, group func() uuid.UUID, now 
 	return events
 }
 
-// old tells whether an alarm is no news after what was told for its rule and subject.
+// old tells whether an alarm is no news after what was told of the same.
 func (k Kind) old(a *Alarm, t Earlier, now time.Time) bool {
 	if k.Repeats != PerEpisode {
 		return t.Period.Equal(a.Period) && t.Threshold >= a.Threshold
 	}
-	if t.ResolvedAt.IsZero() {
-		return t.Threshold >= a.Threshold
+	return t.ResolvedAt.IsZero() && t.Threshold >= a.Threshold || k.returns(a, t, now)
+}
+
+// returns tells whether an alert that was over goes on with an alarm of the same threshold.
+func (k Kind) returns(a *Alarm, t Earlier, now time.Time) bool {
+	if t.ResolvedAt.IsZero() || t.Threshold != a.Threshold {
+		return false
+	}
+	if k.Repeats != PerEpisode {
+		return t.Period.Equal(a.Period)
 	}
 	// A clock that was set back makes what is over lie ahead: that is no news either.
-	return t.Threshold == a.Threshold && now.Before(t.ResolvedAt.Add(time.Duration(a.Rule.Rearm)*time.Minute))
+	return now.Before(t.ResolvedAt.Add(time.Duration(a.Rule.Rearm) * time.Minute))
 }

@@ -21,20 +21,29 @@ func (b *booth) look(t *rapid.T, book *Book, readings []Reading, now time.Time) 
 	alarms := book.Look(readings)
 	earlier := make([]Earlier, len(b.events))
 	for i, e := range b.events {
-		earlier[i] = Earlier{ID: e.ID, RuleID: e.RuleID, Subject: e.Subject.Key, Period: e.Period, Threshold: e.Threshold, ResolvedAt: e.ResolvedAt}
+		earlier[i] = Earlier{ID: e.ID, RuleID: e.RuleID, Audience: e.Audience, Subject: e.Subject.Key, Period: e.Period, Threshold: e.Threshold, ResolvedAt: e.ResolvedAt}
 	}
-	for _, id := range b.kind.Over(alarms, earlier) {
+	for _, id := range b.kind.Over(book, alarms, earlier) {
 		b.events[id-1].ResolvedAt = now
 		earlier[id-1].ResolvedAt = now
 	}
-	fresh := b.kind.Fresh(alarms, earlier, uuid.New, now)
+	for _, id := range b.kind.Back(book, alarms, earlier, now) {
+		b.events[id-1].ResolvedAt = time.Time{}
+		earlier[id-1].ResolvedAt = time.Time{}
+	}
+	fresh := b.kind.Fresh(book, alarms, earlier, uuid.New, now)
 	for i := range fresh {
 		fresh[i].ID = int64(len(b.events) + 1)
 		b.events = append(b.events, fresh[i])
 	}
+	type same struct {
+		rule      int64
+		of        matter
+		threshold int64
+	}
 	open := map[same]bool{}
 	for _, e := range b.events {
-		key := b.kind.same(e.RuleID, e.Subject.Key, e.Period, e.Threshold)
+		key := same{e.RuleID, b.kind.matter(e.Audience, e.Subject.Key, e.Period), e.Threshold}
 		if b.kind.Repeats == PerEpisode && !e.ResolvedAt.IsZero() {
 			continue
 		}
@@ -46,8 +55,8 @@ func (b *booth) look(t *rapid.T, book *Book, readings []Reading, now time.Time) 
 	return fresh
 }
 
-// However a value moves: an episode is raised when it comes to the threshold, once while it lasts, ends below it, and comes
-// again after the rule's time at the soonest.
+// However a value moves: an episode is raised when it comes to the threshold, once while it lasts, and ends below it. When it comes
+// back within the rule's time it goes on, and is raised again when it was gone for that time.
 func TestAnEpisodeIsRaisedOnceAndAgainOnlyAfterItsTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		direction := rapid.SampledFrom([]Direction{Up, Down, Both}).Draw(t, "direction")
@@ -61,7 +70,7 @@ func TestAnEpisodeIsRaisedOnceAndAgainOnlyAfterItsTime(t *testing.T) {
 			up, down := value >= threshold, value <= Whole*Whole/threshold
 			return direction != Down && up || direction != Up && down
 		}
-		going, ended := map[int64]bool{}, map[int64]time.Time{}
+		going, ends := map[int64]int{}, map[int64][]time.Time{} // of each threshold: which of its episodes goes on, from 1 on; when each ended
 		for range rapid.IntRange(1, 40).Draw(t, "looks") {
 			now = now.Add(time.Duration(rapid.IntRange(-20, 45).Draw(t, "minutes")) * time.Minute)
 			value := rapid.SampledFrom([]int64{0, 1, 1999, 2000, 2001, 3333, 3334, 4999, 5000, 5001, 6666, 6667, 10_000, 14_999, 15_000, 15_001, 29_999, 30_000, 1 << 50}).Draw(t, "value")
@@ -76,25 +85,38 @@ func TestAnEpisodeIsRaisedOnceAndAgainOnlyAfterItsTime(t *testing.T) {
 					t.Fatalf("%+v", e)
 				}
 			}
-			for _, threshold := range rule.Thresholds {
+			worse := false // a worse threshold that goes on says it already
+			for _, threshold := range []int64{high, low} {
 				reached := len(readings) > 0 && is(value, threshold)
-				last, was := ended[threshold]
-				rested := !was || !now.Before(last.Add(time.Duration(rule.Rearm)*time.Minute))
-				// A worse threshold that goes on says it already.
-				worse := slices.ContainsFunc(rule.Thresholds, func(o int64) bool {
-					return o > threshold && going[o] && len(readings) > 0 && is(value, o)
-				})
-				want := reached && !going[threshold] && rested && !worse
+				if going[threshold] > 0 && !reached {
+					ends[threshold][going[threshold]-1], going[threshold] = now, 0
+				}
+				if reached && going[threshold] == 0 {
+					for i, end := range slices.Backward(ends[threshold]) {
+						if now.Before(end.Add(time.Duration(rule.Rearm) * time.Minute)) {
+							going[threshold] = i + 1
+							break
+						}
+					}
+				}
+				want := reached && going[threshold] == 0 && !worse
 				if slices.Contains(told, threshold) != want {
-					t.Fatalf("at %s value %d: told %v; want threshold %d told: %v (going %v, ended %v)", now.Format("15:04"), value, told, threshold, want, going, ended)
+					t.Fatalf("at %s value %d: told %v; want threshold %d told: %v (going %v, ended %v)", now.Format("15:04"), value, told, threshold, want, going, ends)
+				}
+				worse = worse || going[threshold] > 0
+				if want {
+					ends[threshold] = append(ends[threshold], time.Time{})
+					going[threshold] = len(ends[threshold])
 				}
 			}
-			for _, threshold := range rule.Thresholds {
-				reached := len(readings) > 0 && is(value, threshold)
-				if going[threshold] && !reached {
-					ended[threshold] = later(ended[threshold], now) // by the clock, which may be set back
+			var open int
+			for _, e := range b.events {
+				if e.ResolvedAt.IsZero() {
+					open++
 				}
-				going[threshold] = slices.Contains(told, threshold) || going[threshold] && reached
+			}
+			if want := min(going[low], 1) + min(going[high], 1); open != want {
+				t.Fatalf("at %s value %d: %d go on, want %d", now.Format("15:04"), value, open, want)
 			}
 		}
 	})
