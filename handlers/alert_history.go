@@ -92,7 +92,9 @@ func (p *Panel) alertsList(c *fiber.Ctx) error {
 	if v.User.Role.MayEdit() {
 		m.Acknowledge = "/alerts/acknowledge"
 	}
-	m.Mail = p.mailMissing(c)
+	if m.Mail = p.mailMissing(c); len(m.Mail) > 0 && !v.User.Role.MayManageUsers() {
+		m.MailNote = v.Say.T("mail_access.ask")
+	}
 	if m.Unsent, err = p.keptMessages(c); err != nil {
 		return err
 	}

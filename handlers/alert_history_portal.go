@@ -7,6 +7,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/i18n"
+	"github.com/fila-ia/filaia/internal/tenancy"
 	"github.com/fila-ia/filaia/views/alerts"
 	"github.com/fila-ia/filaia/views/ui"
 )
@@ -51,6 +52,7 @@ func (p *Panel) portalAlertsList(c *fiber.Ctx) error {
 	if mayAcknowledge(v.User) {
 		m.Acknowledge = "/portal/alerts/acknowledge"
 	}
+	m.Reader = v.User.Role != tenancy.TenantAdmin
 	return p.renderHistory(c, alerts.PortalHistoryPage(p.frame(c, v.Say.T("alert_events.title"), "alerts"), m), m)
 }
 

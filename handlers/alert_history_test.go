@@ -316,7 +316,7 @@ func TestAllThatWasKeptIsOfferedOnceEmailIsSetUp(t *testing.T) {
 func TestWhereMessagesAreKeptIsAStepAwayWhileNoneLeave(t *testing.T) {
 	s := newMailSite(t)
 	const outbox, setup = `href="/settings/mail/outbox"`, `href="/settings/mail"`
-	s.as(t, tenancy.Viewer).get("/alerts").has(text("alert_events.mail.missing"), outbox).lacks(setup)
+	s.as(t, tenancy.Viewer).get("/alerts").has(text("alert_events.mail.missing"), outbox, text("mail_access.ask")).lacks(setup)
 	s.as(t, tenancy.Manager).get("/alerts").has(outbox).lacks(setup)
 	owner := s.as(t, tenancy.Owner)
 	owner.get("/alerts").has(outbox, `class="notice-link" `+setup)

@@ -72,7 +72,7 @@ func (p *Panel) mail(r fiber.Router) {
 	outbox.Get("/:file/html", p.letterHTML)
 	outbox.Get("/:file/file", p.letterFile)
 
-	r = r.Group(mail.Path, p.needOwner)
+	r = r.Group(mail.Path, p.needMailOwner)
 	r.Get("/", p.showMail)
 	r.Post("/check", p.checkMail)
 	r.Post("/test", p.testMail)
@@ -81,6 +81,14 @@ func (p *Panel) mail(r fiber.Router) {
 	r.Post("/setup/:way", p.updateMail)
 	r.Get("/google/connect", p.connectGoogle)
 	r.Get("/google/callback", p.googleCalls)
+}
+
+// needMailOwner guards the set-up of e-mail. The rest of the team knows that it is there, and is told whom to ask.
+func (p *Panel) needMailOwner(c *fiber.Ctx) error {
+	if u := at(c).User; u != nil && !u.Role.OfTenant() && !u.Role.MayManageUsers() {
+		return fault.New(fault.Forbidden, "mail_access.ask")
+	}
+	return p.needOwner(c)
 }
 
 // mailReady tells whether e-mail leaves the machine; a page that cannot know does not say that it does not.

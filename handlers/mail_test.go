@@ -182,7 +182,7 @@ func TestOnlyOwnersSetUpEmail(t *testing.T) {
 	for _, role := range []tenancy.Role{tenancy.Manager, tenancy.Viewer} {
 		b := s.as(t, role)
 		for _, path := range []string{"/settings/mail", "/settings/mail/setup/smtp", "/settings/mail/google/connect", "/settings/mail/google/callback?code=x&state=y"} {
-			b.get(path).status(http.StatusNotFound)
+			b.get(path).status(http.StatusForbidden).has(text("mail_access.ask"))
 		}
 		for _, path := range []string{"/settings/mail/setup/smtp", "/settings/mail/test", "/settings/mail/check", "/settings/mail/none"} {
 			if got := b.post(path, s.serverForm()); got.code != http.StatusNotFound && got.code != http.StatusForbidden {

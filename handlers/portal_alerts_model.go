@@ -50,7 +50,7 @@ func (h alertSettings) model(c *fiber.Ctx, tenantID int64) (m alerts.SettingsMod
 	if err != nil {
 		return m, err
 	}
-	d := decided{outside: m.Outside, rules: rules, covered: covered, named: named, plan: plan, base: m.Base, capPath: tenantPath(tenantID) + "/spend-cap"}
+	d := decided{mayEdit: m.MayEdit, outside: m.Outside, rules: rules, covered: covered, named: named, plan: plan, base: m.Base, capPath: tenantPath(tenantID) + "/spend-cap"}
 	if h.portal {
 		d.capPath = portalSpendCapPath
 	}
@@ -96,6 +96,7 @@ func (h alertSettings) channelsNamed(ctx context.Context, tenantID int64) (map[i
 
 // decided is what the rows of the page are made of.
 type decided struct {
+	mayEdit bool
 	rules   []alert.Rule
 	covered alert.Covered
 	named   map[int64]alert.Destination
@@ -157,7 +158,9 @@ func (d decided) row(say i18n.Printer, t alert.Topic) alerts.Setting {
 		case d.plan.Hard && (t.Metric == alert.Overage || t.Metric == alert.SpendCap):
 			row.Never = say.T("tenant_alerts.never.blocks", "plan", d.plan.PlanName)
 		case t.Metric == alert.SpendCap && !d.plan.Capped():
-			row.Never, row.Act = say.T("tenant_alerts.never.no_cap"), &ui.Link{Label: say.T("spend.define"), Href: d.capPath}
+			if row.Never = say.T("tenant_alerts.never.no_cap"); d.mayEdit {
+				row.Act = &ui.Link{Label: say.T("spend.define"), Href: d.capPath}
+			}
 		}
 	}
 	return row

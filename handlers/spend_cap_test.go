@@ -110,6 +110,8 @@ func TestOnlyWhoMayChangesACap(t *testing.T) {
 	viewer := c.person(t, tenancy.TenantViewer)
 	viewer.get("/portal/spend-cap").status(http.StatusOK).has(text("spend.admin_only")).lacks(`name="cap"`)
 	viewer.post("/portal/spend-cap", capForm("10")).status(http.StatusForbidden)
+	viewer.get("/portal/alerts/settings").status(http.StatusOK).has(text("tenant_alerts.never.no_cap")).lacks(`href="/portal/spend-cap"`)
+	viewer.get("/portal/alerts").has(text("alert_events.portal.none")).lacks(text("alert_events.portal.none_action"))
 	s.as(t, tenancy.Viewer).post(team, capForm("10")).status(http.StatusForbidden)
 	other.person(t, tenancy.TenantAdmin).post(team, capForm("10")).status(http.StatusNotFound)
 	other.person(t, tenancy.TenantViewer).get(team).status(http.StatusSeeOther)

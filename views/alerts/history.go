@@ -63,6 +63,8 @@ type HistoryModel struct {
 	UpTo        int64  // the newest alert that is shown
 	Acknowledge string // where the chosen ones are posted; empty where this person may not
 	CSRF        string
+	Reader      bool      // of a customer: changes nothing
+	MailNote    string    // to whom of the team e-mail is not theirs to set up
 	Mail        []ui.Link // where e-mail is set up and its messages are, when it is not
 	Unsent      *KeptMessages
 }
