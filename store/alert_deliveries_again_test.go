@@ -103,7 +103,9 @@ func TestWhoIsHeldUntilTheMorningIsAskedForAgainThen(t *testing.T) {
 		"the customer wants none": {`INSERT INTO alert_rules (audience, scope, tenant_id, metric, unit, thresholds, enabled) SELECT 'customer', 'tenant', id, 'input_quota', 'percent', '{1000}', false FROM tenants`, ""},
 		"another customer has chosen": {`WITH o AS (INSERT INTO tenants (name) VALUES ('Outra') RETURNING id)
 			INSERT INTO alert_rules (audience, scope, tenant_id, metric, unit, thresholds, enabled) SELECT 'customer', 'tenant', id, 'input_quota', 'percent', '{1000}', false FROM o`, customers},
-		"somebody joined the role": {`INSERT INTO users (email, name, role, tenant_id, password_hash) SELECT 'bia@x.com', 'Bia', 'tenant_admin', id, '' FROM tenants`, customers},
+		"the customer was closed":    {`UPDATE tenants SET status = 'closed'`, ""},
+		"the customer was suspended": {`UPDATE tenants SET status = 'suspended'`, customers},
+		"somebody joined the role":   {`INSERT INTO users (email, name, role, tenant_id, password_hash) SELECT 'bia@x.com', 'Bia', 'tenant_admin', id, '' FROM tenants`, customers},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := night(t)
@@ -243,6 +245,26 @@ func TestThatNobodyHasConfirmedIsToldOnlyWhileItIsSo(t *testing.T) {
 		d.exec(meanwhile)
 		if got := toldList(d.morning()); got != want {
 			t.Errorf("%s: told: %s; want %s", meanwhile, got, want)
+		}
+	}
+}
+
+func TestTheTeamIsToldOfACustomerThatWasClosedMeanwhile(t *testing.T) {
+	d := night(t)
+	var id int64
+	d.get(&id, `INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, tenant_id, period, threshold, value, raised_at)
+		SELECT gen_random_uuid(), true, id, audience, metric, unit, 'tenant:'||$1, $1::bigint, '2026-11-01', 100, 100, now() FROM alert_rules
+		WHERE audience = 'operator' AND metric = 'error_rate' AND scope = 'all' RETURNING id`, d.tenant)
+	d.raise(alert.InputQuota, 5000)
+	d.holdAll()
+	d.exec(`UPDATE tenants SET status = 'closed'`)
+	got := d.morning()
+	if _, owner := got["dono@x.com"]; !owner {
+		t.Errorf("the team is not told: %v", got)
+	}
+	for _, gone := range []string{"ana@x.com", "contato@padaria.com", "channel:2"} {
+		if got[gone] != 0 {
+			t.Errorf("%s of a closed customer is told", gone)
 		}
 	}
 }

@@ -134,13 +134,14 @@ func (t *tx) parties(ctx context.Context, tenants []int64) (team []alert.Person,
 		Email    string    `db:"email"`
 		Language i18n.Lang `db:"language"`
 		Zone     string    `db:"time_zone"`
+		Closed   bool      `db:"closed"`
 	}
-	const customers = `SELECT id, name, email, language, time_zone FROM tenants WHERE id = ANY ($1)`
+	const customers = `SELECT id, name, email, language, time_zone, status = 'closed' AS closed FROM tenants WHERE id = ANY ($1)`
 	if err := t.SelectContext(ctx, &rows, customers, pq.Int64Array(tenants)); err != nil {
 		return nil, nil, fmt.Errorf("read customers: %w", err)
 	}
 	for _, r := range rows {
-		parties[r.ID] = &alert.Party{ID: r.ID, Name: r.Name, Email: r.Email, Language: r.Language, Zone: zoneOf(r.Zone)}
+		parties[r.ID] = &alert.Party{ID: r.ID, Name: r.Name, Email: r.Email, Language: r.Language, Zone: zoneOf(r.Zone), Closed: r.Closed}
 	}
 	var people []struct {
 		Address  string       `db:"email"`

@@ -29,6 +29,7 @@ type Party struct {
 	Language i18n.Lang
 	Zone     *time.Location
 	Users    []Person
+	Closed   bool // nobody of it is told any more
 }
 
 // Line is a channel that messages may take besides e-mail.
@@ -174,7 +175,7 @@ func (s *Situation) readersOf(e *Event, rule Rule, to Recipients) []reader {
 	people, team := s.Team, e.Audience == Operator
 	var owner int64 // of channels
 	if !team {
-		if s.Customer == nil {
+		if s.Customer == nil || s.Customer.Closed {
 			return nil
 		}
 		people, owner = s.Customer.Users, s.Customer.ID
