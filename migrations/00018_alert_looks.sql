@@ -12,6 +12,8 @@ DECLARE
     rule          alert_rules;
     for_all       boolean := false;
     for_who_looks boolean := false;
+    subs          bigint[];
+    periods       bigint[];
 BEGIN
     FOREACH rule IN ARRAY ARRAY[OLD, NEW]::alert_rules[] LOOP
         CONTINUE WHEN rule.id IS NULL;
@@ -23,15 +25,15 @@ BEGIN
         ELSIF rule.scope IN ('all', 'plan') THEN
             for_all := true;
         ELSE
-            -- In the order in which commits take buckets.
-            UPDATE quota_buckets b SET alert_version = 0 FROM (
-                SELECT q.period_id FROM quota_buckets q JOIN billing_periods p ON p.id = q.period_id
-                WHERE p.ends_at > now() AND q.alert_version <> 0 AND p.subscription_id IN (
-                    SELECT id FROM subscriptions WHERE rule.scope = 'tenant' AND tenant_id = rule.tenant_id AND scope = 'tenant' AND ended_at IS NULL
-                    UNION ALL SELECT subscription_id FROM api_keys WHERE tenant_id = rule.tenant_id AND rule.key_id IS NULL
-                    UNION ALL SELECT subscription_id FROM api_keys WHERE id = rule.key_id)
-                ORDER BY q.period_id FOR UPDATE OF q) AS own
-            WHERE b.period_id = own.period_id;
+            -- In the order in which commits take buckets. Arrays have the indexes used, whatever is known of how many there are.
+            subs := ARRAY(
+                SELECT id FROM subscriptions WHERE rule.scope = 'tenant' AND tenant_id = rule.tenant_id AND scope = 'tenant' AND ended_at IS NULL
+                UNION ALL SELECT subscription_id FROM api_keys WHERE rule.scope = 'tenant' AND tenant_id = rule.tenant_id
+                UNION ALL SELECT subscription_id FROM api_keys WHERE id = rule.key_id);
+            periods := ARRAY(SELECT id FROM billing_periods WHERE subscription_id = ANY (subs) AND ends_at > now());
+            -- Who is looking right now goes by the rules of before: it is waited for, and only then judged what is to be looked at again.
+            PERFORM FROM quota_buckets WHERE period_id = ANY (periods) ORDER BY period_id FOR UPDATE;
+            UPDATE quota_buckets SET alert_version = 0 WHERE period_id = ANY (periods) AND alert_version <> 0;
         END IF;
     END LOOP;
     IF for_all OR for_who_looks THEN

@@ -75,6 +75,32 @@ func insert(r alert.Rule) string {
 		r.Audience, r.Scope, r.TenantID, r.KeyID, r.Metric, r.Unit)
 }
 
+// TestARuleThatIsSavedWhileOthersLookIsLookedAtAfterThem: they go by the rules of before.
+func TestARuleThatIsSavedWhileOthersLookIsLookedAtAfterThem(t *testing.T) {
+	o := openOffice(t)
+	tenant := o.customer("Padaria", o.plan("basis", blocking(1000, 1000)).ID)
+	_, err := o.CurrentUsage(o.ctx, tenant.ID)
+	o.must(err)
+	o.db.MustExec(`DELETE FROM alert_rules`)
+	o.db.MustExec(`UPDATE quota_buckets SET used_in = 600`) // nobody has looked at it yet
+	looking := o.open(t)
+	var period, version int64
+	o.must(looking.QueryRow(`SELECT period_id, (`+rulesVersion+`) FROM quota_buckets FOR UPDATE`).Scan(&period, &version))
+	o.must(looking.look(o.ctx, []int64{period}, version))
+	done := make(chan error, 1)
+	go func() {
+		_, err := o.db.Exec(insert(rule(alert.InputQuota, alert.Tenant, tenant.ID, 0)))
+		done <- err
+	}()
+	o.awaitLock(t)
+	o.must(looking.Commit())
+	o.must(<-done)
+	o.must(o.RaiseDue(o.ctx))
+	if n := o.count(`SELECT count(*) FROM alert_events`); n != 1 {
+		t.Errorf("%d alerts of the half that is used", n)
+	}
+}
+
 // TestTheDatabaseKnowsWhatIsRaisedWithCommits: as the program does.
 func TestTheDatabaseKnowsWhatIsRaisedWithCommits(t *testing.T) {
 	o := openOffice(t)
