@@ -118,6 +118,7 @@ func (t *tx) dispatchEvents(ctx context.Context, events []alert.Event, plan func
 		all.Deliveries, all.Escalations = append(all.Deliveries, p.Deliveries...), append(all.Escalations, p.Escalations...)
 		all.Unsent = append(all.Unsent, p.Unsent...)
 	}
+	alert.Gather(all.Deliveries, situations)
 	if err := t.deliver(ctx, all, enqueue); err != nil {
 		return err
 	}

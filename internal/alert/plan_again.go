@@ -91,7 +91,7 @@ func Overtaken(d Delivery, events []Event, daily bool) bool {
 	if d.Kind == Escalated {
 		return slices.ContainsFunc(events, func(e Event) bool { return !e.AcknowledgedAt.IsZero() }) || !slices.ContainsFunc(events, func(e Event) bool { return e.ResolvedAt.IsZero() })
 	}
-	return d.Kind == Digest && d.Attempts == 0 && !daily && !slices.ContainsFunc(events, func(e Event) bool {
+	return d.Kind == Digest && !d.wasGathered() && d.Attempts == 0 && !daily && !slices.ContainsFunc(events, func(e Event) bool {
 		kind, _ := e.Metric.Kind()
 		gone := kind.Repeats == PerEpisode && !e.ResolvedAt.IsZero()
 		taken := e.Audience == Operator && !e.AcknowledgedAt.IsZero()
