@@ -31,7 +31,9 @@ type AlertStore interface {
 	UnsnoozeAlert(ctx context.Context, id int64) error
 	ResendDelivery(ctx context.Context, id int64) error
 	KeptDeliveries(ctx context.Context) (int, error)
-	SendKeptDeliveries(ctx context.Context) (int, error)
+	KeptList(ctx context.Context) ([]alert.KeptMessage, error)
+	SendKeptDeliveries(ctx context.Context, chosen []int64) (int, error)
+	LettersSent(ctx context.Context, files []string) (map[string]alert.DeliveryState, error)
 	UnseenAlerts(ctx context.Context, userID int64) (n int, upTo int64, err error)
 	SeenAlerts(ctx context.Context, userID, upTo int64) error
 }
@@ -52,6 +54,7 @@ func (p *Panel) alertHistory(r fiber.Router) {
 	r.Get("/alerts", p.alertsList)
 	r.Get("/alerts/live", p.alertsLive)
 	r.Post("/alerts/acknowledge", p.acknowledgeAlerts)
+	r.Get(keptPath, p.needEditor, p.showKept)
 	r.Post(keptPath, p.sendKept)
 	r.Get("/alerts/:id<int>", p.alertEvent)
 	r.Get("/alerts/:id<int>/live", p.alertEventLive)

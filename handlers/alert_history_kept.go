@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"strconv"
+
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/fila-ia/filaia/internal/fault"
@@ -43,13 +45,47 @@ func (p *Panel) keptNotice(c *fiber.Ctx) (*dashboard.Notice, error) {
 	return &dashboard.Notice{Text: say.T("alert_kept.text", "n", n), Links: []ui.Link{{Label: say.T("alert_kept.open"), Href: "/alerts"}}}, nil
 }
 
-// sendKept has them sent, once however often it is asked for.
+// showKept lists who will be written to, before anybody is.
+func (p *Panel) showKept(c *fiber.Ctx) error {
+	ctx, v := c.UserContext(), at(c)
+	if p.Mailer == nil || !p.mailReady(ctx) {
+		return fault.New(fault.Conflict, "alert_kept.error.no_mail")
+	}
+	list, err := p.Alerts.KeptList(ctx)
+	if err != nil {
+		return err
+	}
+	f := p.frame(c, v.Say.T("kept_choice.title"), "alerts")
+	m := alerts.KeptChoice{Send: keptPath, CSRF: f.CSRF, Now: p.Now()}
+	for _, k := range list {
+		row := alerts.KeptRow{ID: strconv.FormatInt(k.ID, 10), To: k.Recipient, Tenant: k.Tenant, At: k.At, What: v.Say.T("kept_choice.confirmation")}
+		if k.Event.ID != 0 {
+			row.What, row.Href = whatOf(k.Event, false).Sentence(v.Say), "/alerts/"+strconv.FormatInt(k.Event.ID, 10)
+		}
+		m.Rows = append(m.Rows, row)
+	}
+	return p.render(c, alerts.KeptPage(f, m), nil)
+}
+
+// sendKept has those that were chosen sent, once however often it is asked for.
 func (p *Panel) sendKept(c *fiber.Ctx) error {
 	ctx, say := c.UserContext(), at(c).Say
 	if p.Mailer == nil || !p.mailReady(ctx) { // they would be kept again
 		return fault.New(fault.Conflict, "alert_kept.error.no_mail")
 	}
-	n, err := p.Alerts.SendKeptDeliveries(ctx)
+	var chosen []int64
+	for _, text := range readForm(c).All("message") {
+		if id, err := strconv.ParseInt(text, 10, 64); err == nil {
+			chosen = append(chosen, id)
+		}
+	}
+	if len(chosen) == 0 {
+		if err := p.flash(c, say.T("kept_choice.nothing")); err != nil {
+			return err
+		}
+		return p.redirect(c, keptPath)
+	}
+	n, err := p.Alerts.SendKeptDeliveries(ctx, chosen)
 	if err != nil {
 		return err
 	}

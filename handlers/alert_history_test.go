@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -296,14 +297,25 @@ func TestAllThatWasKeptIsOfferedOnceEmailIsSetUp(t *testing.T) {
 	b.post(keptPath, nil).status(http.StatusConflict)
 	b.post("/settings/mail/setup/smtp", s.serverForm()).leadsTo("/settings/mail")
 	b.get("/settings/mail").has(text("alert_kept.text", "n", 2), `href="/alerts"`)
-	b.get("/alerts").has(text("alert_kept.send", "n", 2), keptPath)
+	b.get("/alerts").has(text("alert_kept.text", "n", 2), keptPath)
 	viewer := s.as(t, tenancy.Viewer)
 	viewer.get("/alerts").lacks(keptPath)
 	viewer.post(keptPath, nil).status(http.StatusForbidden)
 	c.person(t, tenancy.TenantAdmin).post(keptPath, nil).status(http.StatusNotFound)
-	b.post(keptPath, nil).leadsTo("/alerts")
+	page := b.get(keptPath).status(http.StatusOK).has("ana@padaria.example", "Padaria Sol")
+	chosen := url.Values{}
+	for _, found := range regexp.MustCompile(`name="message" value="(\d+)" checked`).FindAllStringSubmatch(page.body, -1) {
+		chosen.Add("message", found[1])
+	}
+	if len(chosen["message"]) != 2 {
+		t.Fatalf("the page offers messages %v", chosen["message"])
+	}
+	b.post(keptPath, nil).leadsTo(keptPath)
+	b.get(keptPath).has(text("kept_choice.nothing"))
+	viewer.get(keptPath).status(http.StatusForbidden)
+	b.post(keptPath, chosen).leadsTo("/alerts")
 	b.get("/alerts").has(text("alert_kept.done", "n", 2)).lacks(keptPath)
-	b.post(keptPath, nil).leadsTo("/alerts")
+	b.post(keptPath, chosen).leadsTo("/alerts")
 	b.get("/alerts").has(text("alert_kept.none"))
 	b.get("/settings/mail").lacks(text("alert_kept.text", "n", 2))
 	var waiting int

@@ -24,8 +24,18 @@ func (p *Panel) listLetters(c *fiber.Ctx) error {
 	}
 	v := at(c)
 	m := mail.OutboxModel{Frame: p.frame(c, v.Say.T("mail.outbox"), "mail"), Owner: v.User.Role.MayManageUsers(), Now: p.Now()}
+	files := make([]string, len(letters))
+	for i, l := range letters {
+		files[i] = l.File
+	}
+	sent, err := p.Alerts.LettersSent(c.UserContext(), files)
+	if err != nil {
+		return err
+	}
 	for _, l := range letters {
-		m.Rows = append(m.Rows, letterRow(l))
+		row := letterRow(l)
+		row.Sent, row.Waiting = sent[l.File] == alert.Delivered, sent[l.File] == alert.Pending
+		m.Rows = append(m.Rows, row)
 	}
 	t := v.Say.T
 	m.Table = ui.TableModel{

@@ -81,14 +81,14 @@ func (s *Store) KeptDeliveries(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// SendKeptDeliveries has those messages sent, by the person in ctx, each once whoever else asks for it at the same time. It returns
-// how many they are.
-func (s *Store) SendKeptDeliveries(ctx context.Context) (n int, err error) {
+// SendKeptDeliveries has those of the given messages sent, by the person in ctx, each once whoever else asks for it at the same time. It
+// returns how many they are; what is not kept, or says nothing new any more, is left as it is.
+func (s *Store) SendKeptDeliveries(ctx context.Context, chosen []int64) (n int, err error) {
 	err = s.inTx(ctx, func(t *tx) error {
 		var ids []int64
 		// Rows are taken in one order by everybody. Who waited for another sees what is sent by then: the state is read again.
-		const query = `SELECT d.id FROM deliveries d WHERE ` + keptWorth + ` ORDER BY d.batch, d.recipient FOR UPDATE`
-		if err := t.SelectContext(ctx, &ids, query, t.now.Add(-keptAge)); err != nil {
+		const query = `SELECT d.id FROM deliveries d WHERE d.id = ANY ($2) AND ` + keptWorth + ` ORDER BY d.batch, d.recipient FOR UPDATE`
+		if err := t.SelectContext(ctx, &ids, query, t.now.Add(-keptAge), pq.Int64Array(chosen)); err != nil {
 			return err
 		}
 		if n = len(ids); n == 0 {

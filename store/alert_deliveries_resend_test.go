@@ -38,6 +38,52 @@ func (d *delivering) keptCount() int {
 	return n
 }
 
+func (d *delivering) keptIDs() (ids []int64) {
+	d.t.Helper()
+	list, err := d.KeptList(context.Background())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, m := range list {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+func TestOnlyWhatWasChosenOfWhatIsKeptIsSent(t *testing.T) {
+	d := openDelivering(t)
+	event, first := d.kept(alert.InputQuota, 8000)
+	_, second := d.kept(alert.OutputQuota, 9000)
+	list, err := d.KeptList(context.Background())
+	if err != nil || len(list) != 2 || list[0].ID != second || list[1].Event.ID != event || list[1].Recipient != "contato@padaria.com" || list[1].Tenant == "" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	letters := func() string {
+		sent, err := d.LettersSent(context.Background(), []string{"20261101T030405.000Z.eml", "other.eml"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(sent["20261101T030405.000Z.eml"]) + string(sent["other.eml"])
+	}
+	if got := letters(); got != "" {
+		t.Errorf("letters are %q before anything was sent", got)
+	}
+	d.exec(`DELETE FROM delivery_attempts WHERE delivery_id = $1`, second)
+	if n, err := d.SendKeptDeliveries(context.Background(), []int64{first, second, 999}); err != nil || n != 1 {
+		t.Errorf("%d messages, %v; want the one that is kept", n, err)
+	}
+	if got := letters(); got != "pending" {
+		t.Errorf("letters are %q, want pending", got)
+	}
+	d.attempt(first, "250 ok")
+	if got := letters(); got != "delivered" {
+		t.Errorf("letters are %q, want delivered", got)
+	}
+	if n, err := d.SendKeptDeliveries(context.Background(), nil); err != nil || n != 0 {
+		t.Errorf("%d messages, %v", n, err)
+	}
+}
+
 func TestAMessageThatWasKeptIsSentOnce(t *testing.T) {
 	d := openDelivering(t)
 	_, id := d.kept(alert.InputQuota, 8000)
@@ -68,11 +114,12 @@ func TestAllThatIsKeptIsSentOnceWhoeverAsks(t *testing.T) {
 	if n := d.keptCount(); n != 2 {
 		t.Fatalf("%d messages are kept, want 2", n)
 	}
+	chosen := d.keptIDs()
 	var all sync.Map
 	var wait sync.WaitGroup
 	for i := range 4 {
 		wait.Go(func() {
-			n, err := d.SendKeptDeliveries(context.Background())
+			n, err := d.SendKeptDeliveries(context.Background(), chosen)
 			if err != nil {
 				t.Error(err)
 			}
@@ -116,7 +163,7 @@ func TestWhatIsKeptAndNoNewsAnyMoreStaysWhereItIs(t *testing.T) {
 			t.Errorf("a message that is %s would be sent", name)
 		}
 	}
-	if n, err := d.SendKeptDeliveries(context.Background()); err != nil || n != 1 {
+	if n, err := d.SendKeptDeliveries(context.Background(), d.keptIDs()); err != nil || n != 1 {
 		t.Fatalf("%d messages sent, %v; want the later one of alerts %d and %d", n, err, first, second)
 	}
 	var sent int64

@@ -27,6 +27,16 @@ func (e *Event) Open() bool { return e.AcknowledgedAt.IsZero() && e.ResolvedAt.I
 // up, are among the delivered ones.
 type Told struct{ All, Delivered, Pending, Dead, Kept int }
 
+// KeptMessage is a message that went into a file and may still be sent.
+type KeptMessage struct {
+	ID        int64
+	Kind      DeliveryKind
+	Recipient string
+	Tenant    string // empty: it is for the team
+	At        time.Time
+	Event     Event // the highest that it tells of; none of a Confirmation
+}
+
 // KeptPrefix begins the answer to a message that was kept as a file.
 const KeptPrefix = "outbox/"
 

@@ -198,6 +198,8 @@ type OutboxModel struct {
 type Row struct {
 	File, Subject, To, Name string
 	At                      time.Time
+	Sent                    bool // by e-mail, later
+	Waiting                 bool // to be sent
 }
 
 // reader is who it is for.
