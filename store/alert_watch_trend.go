@@ -115,8 +115,7 @@ func readForecasts(ctx context.Context, s *sight) ([]alert.Reading, error) {
 			ORDER BY revoked_at IS NULL DESC, id DESC LIMIT 1) k ON true
 		LEFT JOIN LATERAL (SELECT sum(input_tokens)::bigint AS recent_in, sum(output_tokens)::bigint AS recent_out FROM usage_key_days u
 			WHERE u.tenant_id = p.tenant_id AND u.day >= $2 AND u.day < $3 AND u.period_id = p.id) d ON true
-		WHERE p.starts_at <= $1 AND p.ends_at > $1 AND b.used_in + b.used_out > 0
-			AND (b.limit_in > b.used_in OR b.limit_out > b.used_out) ORDER BY p.id`
+		WHERE p.starts_at <= $1 AND p.ends_at > $1 AND b.used_in + b.used_out > 0 ORDER BY p.id`
 	var rows []forecastRow
 	if err := s.SelectContext(ctx, &rows, query, s.now, mark.Add(-paceDays*utcDay), mark); err != nil {
 		return nil, fmt.Errorf("read how fast quotas are used: %w", err)
@@ -126,8 +125,19 @@ func readForecasts(ctx context.Context, s *sight) ([]alert.Reading, error) {
 		if reading, ok := rows[i].reading(mark, s.now); ok {
 			readings = append(readings, reading)
 		}
+		if rows[i].cameTrue() {
+			stand := rows[i].standing()
+			readings = append(readings, alert.Reading{
+				Metric: alert.Forecast, Subject: stand.Subject, Covered: stand.Covered, Value: alert.Never, Period: stand.Start, Silent: true,
+			})
+		}
 	}
 	return readings, nil
+}
+
+// cameTrue tells that nothing is left of a quota: what was forecast is not over, and need not be any more.
+func (r *forecastRow) cameTrue() bool {
+	return r.LimitIn > 0 && r.UsedIn >= r.LimitIn || r.LimitOut > 0 && r.UsedOut >= r.LimitOut
 }
 
 // reading is the forecast of the quota that will stand worse: its share, and when that one runs out.

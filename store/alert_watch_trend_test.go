@@ -142,6 +142,17 @@ func TestAForecastTellsThatAQuotaWillRunOut(t *testing.T) {
 	l.db.MustExec(`UPDATE quota_buckets SET limit_out = 1000000`)
 	l.look(alert.Forecast)
 	l.wantRaised(alert.Forecast, subject+"12000=12000 lead")
+	// It comes true: it is not over before the period is, and nothing more is told.
+	use(200_000, 1_000_000)
+	l.rule(alert.Forecast, `thresholds = '{12000,20000}'`)
+	l.look(alert.Forecast)
+	l.wantRaised(alert.Forecast, subject+"12000=12000 lead")
+	use(1_000_000, 1_000_000)
+	l.look(alert.Forecast)
+	l.wantRaised(alert.Forecast, subject+"12000=12000 lead")
+	l.at = current.Period.End
+	l.look(alert.Forecast)
+	l.wantRaised(alert.Forecast, subject+"12000=12000 lead over")
 }
 
 func TestAForecastIsAboutOneQuotaAndSaysWhich(t *testing.T) {
