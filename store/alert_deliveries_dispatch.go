@@ -25,7 +25,7 @@ const dispatchBatch = 50
 // groups it planned; where it is as many as it takes at once, more may wait. Any number of replicas may do it at a time: who holds
 // a group's first event has the whole group. One that can't be planned keeps no other from being told.
 func (s *Store) DispatchAlerts(ctx context.Context, plan func(alert.Situation) alert.Planned, enqueue jobs.Enqueue) (groups int, err error) {
-	err = s.inTx(ctx, func(t *tx) error {
+	err = s.inDatabaseTime(ctx, func(t *tx) error {
 		groups, err = t.dispatch(ctx, dispatchBatch, plan, enqueue)
 		return err
 	})
@@ -48,7 +48,7 @@ func (s *Store) dispatchEach(ctx context.Context, plan func(alert.Situation) ale
 	var errs []error
 	for _, id := range waiting {
 		n := 0
-		err := s.inTx(ctx, func(t *tx) (err error) {
+		err := s.inDatabaseTime(ctx, func(t *tx) (err error) {
 			const claim = `SELECT group_id FROM alert_events WHERE id = (SELECT min(id) FROM alert_events WHERE group_id = $1 AND dispatched_at IS NULL)
 				AND dispatched_at IS NULL FOR UPDATE SKIP LOCKED`
 			var ids pq.StringArray
@@ -134,10 +134,23 @@ func lockedFirst(which string) string {
 	return `WITH locked AS MATERIALIZED (SELECT id FROM alert_events WHERE ` + which + ` ORDER BY id FOR UPDATE) `
 }
 
-// EscalateAlerts tells others of a group that nobody has acknowledged. Where it must be looked at again it says when, and its caller
-// does so.
+// inDatabaseTime is inTx with the time of the database: what is held is held by the same clock by which it is let go, whatever the
+// clock of this machine.
+func (s *Store) inDatabaseTime(ctx context.Context, fn func(*tx) error) error {
+	return s.inTx(ctx, func(t *tx) error {
+		if err := t.GetContext(ctx, &t.now, `SELECT clock_timestamp()`); err != nil {
+			return fmt.Errorf("ask for the time: %w", err)
+		}
+		t.now = s.clock(t.now)
+		return fn(t)
+	})
+}
+
+// EscalateAlerts tells others of a group that nobody has acknowledged. Where it must be looked at again it says when, by the clock
+// of this machine, and its caller does so.
 func (s *Store) EscalateAlerts(ctx context.Context, group uuid.UUID, ruleID int64, plan func(alert.Situation, int64) (alert.Planned, time.Time), enqueue jobs.Enqueue) (again time.Time, err error) {
-	err = s.inTx(ctx, func(t *tx) error {
+	err = s.inDatabaseTime(ctx, func(t *tx) error {
+		here := s.now()
 		events, err := selectEvents(ctx, t, `WHERE e.group_id = $1 ORDER BY e.id`, group)
 		if err != nil || len(events) == 0 {
 			return err
@@ -147,7 +160,9 @@ func (s *Store) EscalateAlerts(ctx context.Context, group uuid.UUID, ruleID int6
 			return err
 		}
 		var p alert.Planned
-		p, again = plan(situations[0], ruleID)
+		if p, again = plan(situations[0], ruleID); !again.IsZero() {
+			again = here.Add(again.Sub(t.now))
+		}
 		return t.deliver(ctx, p, enqueue)
 	})
 	if err != nil {

@@ -139,6 +139,32 @@ func TestAClockThatIsAheadHoldsNoMessageBack(t *testing.T) {
 	}
 }
 
+func TestWhatIsPutOffIsPutOffWhateverTheClockOfWhoPlansIt(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"ahead": 3 * time.Hour, "behind": -3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			d := openDelivering(t)
+			d.raise(alert.InputQuota, 5000)
+			d.exec(`INSERT INTO alert_snoozes (rule_id, subject, until, actor) SELECT rule_id, subject, now() + interval '1 hour', '' FROM alert_events`)
+			d.exec(`UPDATE alert_rules SET escalate_minutes = 30, escalate_to = '{boss@x.com}'`)
+			d.now = func() time.Time { return time.Now().Add(ahead) }
+			d.dispatch(alert.Decide)
+			for _, w := range d.work {
+				if w.DeliveryID == 0 {
+					continue
+				}
+				if _, state, wait := d.begin(w.DeliveryID); state != alert.Pending || wait < 50*time.Minute || wait > time.Hour {
+					t.Errorf("%s, %s; want to wait for the hour", state, wait)
+				}
+			}
+			group, rule := d.work[len(d.work)-1].Group, d.work[len(d.work)-1].RuleID
+			again, err := d.EscalateAlerts(context.Background(), group, rule, alert.Escalate, d.enqueue)
+			if wait := again.Sub(d.now()); err != nil || wait < 80*time.Minute || wait > 90*time.Minute {
+				t.Errorf("others are told at %s, %v; want half an hour after that", again, err)
+			}
+		})
+	}
+}
+
 // TestADigestOfManyGroupsIsWrittenOnceForAllThatAreDispatchedTogether: written anew for each, a night of a thousand customers
 // would hold back everybody's alerts.
 func TestADigestOfManyGroupsIsWrittenOnceForAllThatAreDispatchedTogether(t *testing.T) {

@@ -28,6 +28,7 @@ func openLookout(t *testing.T) *lookout {
 func (s *Store) watcher(zone *time.Location) *Watcher {
 	w := s.Watcher(zone, time.Now)
 	w.clock = func(time.Time) time.Time { return s.now().UTC() }
+	s.clock = w.clock
 	return w
 }
 

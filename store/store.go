@@ -22,6 +22,7 @@ type Store struct {
 	patient *sql.DB  // waits for long statements
 	commits *sqlx.DB // of usage, which never stand in line behind pages and calls
 	now     func() time.Time
+	clock   func(time.Time) time.Time // what time it is when the database says that it is this
 
 	lookedUnder atomic.Int64 // the version of the rules of alerts under which all open periods were looked at
 }
@@ -58,7 +59,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 // New wraps an open database. now is frozen once per transaction, so that a transaction has one time.
 func New(db *sql.DB, now func() time.Time) *Store {
 	x := sqlx.NewDb(db, "postgres")
-	return &Store{db: x, patient: db, commits: x, now: now}
+	return &Store{db: x, patient: db, commits: x, now: now, clock: time.Time.UTC}
 }
 
 // DB gives a pool to what runs its own SQL, such as migrations, whose statements may take as long as their context lets them.
