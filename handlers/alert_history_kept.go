@@ -8,6 +8,7 @@ import (
 	"github.com/fila-ia/filaia/internal/fault"
 	"github.com/fila-ia/filaia/views/alerts"
 	"github.com/fila-ia/filaia/views/dashboard"
+	"github.com/fila-ia/filaia/views/mail"
 	"github.com/fila-ia/filaia/views/ui"
 )
 
@@ -28,11 +29,14 @@ func (p *Panel) keptMessages(c *fiber.Ctx) (*alerts.KeptMessages, error) {
 	return &alerts.KeptMessages{Count: n, Send: keptPath}, nil
 }
 
-// keptNotice tells the team on its start page that messages lie here and reached nobody, and leads to where that is mended; nil: none
-// does.
-func (p *Panel) keptNotice(c *fiber.Ctx) (*dashboard.Notice, error) {
+// mailNotice tells the team on its start page that e-mail reaches nobody, because it fails or is not set up, and leads to where that is
+// mended; nil: nothing is known to be wrong.
+func (p *Panel) mailNotice(c *fiber.Ctx) (*dashboard.Notice, error) {
 	if p.Mailer == nil || p.Alerts == nil {
 		return nil, nil
+	}
+	if notice, err := p.mailFails(c); err != nil || notice != nil {
+		return notice, err
 	}
 	n, err := p.Alerts.KeptDeliveries(c.UserContext())
 	if err != nil || n == 0 {
@@ -43,6 +47,22 @@ func (p *Panel) keptNotice(c *fiber.Ctx) (*dashboard.Notice, error) {
 		return &dashboard.Notice{Text: say.T("dashboard.mail.kept", "n", n), Links: links}, nil
 	}
 	return &dashboard.Notice{Text: say.T("alert_kept.text", "n", n), Links: []ui.Link{{Label: say.T("alert_kept.open"), Href: "/alerts"}}}, nil
+}
+
+// mailFails tells that messages do not leave although e-mail is set up; the ways to mend it are an owner's.
+func (p *Panel) mailFails(c *fiber.Ctx) (*dashboard.Notice, error) {
+	if p.Mail == nil || !p.mailReady(c.UserContext()) {
+		return nil, nil
+	}
+	answer, err := p.Mail.MailTrouble(c.UserContext())
+	if err != nil || answer == "" {
+		return nil, err
+	}
+	v := at(c)
+	if !v.User.Role.MayManageUsers() {
+		return &dashboard.Notice{Text: v.Say.T("dashboard.mail.fails.ask"), Links: []ui.Link{{Label: v.Say.T("dashboard.mail.undelivered"), Href: "/alerts?part=failed"}}}, nil
+	}
+	return &dashboard.Notice{Text: v.Say.T("dashboard.mail.fails"), Links: []ui.Link{{Label: v.Say.T("dashboard.mail.mend"), Href: mail.Path}}}, nil
 }
 
 // showKept lists who will be written to, before anybody is.

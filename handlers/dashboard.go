@@ -69,7 +69,7 @@ func (p *Panel) overview(c *fiber.Ctx) error {
 		}
 		m = all.model(v.Say)
 	}
-	if m.Kept, err = p.keptNotice(c); err != nil {
+	if m.Kept, err = p.mailNotice(c); err != nil {
 		return err
 	}
 	m.View = string(s.view)

@@ -130,10 +130,14 @@ func TestTheSetUpIsNotCalledReadyWhileMessagesDoNotLeave(t *testing.T) {
 	id := s.raised(t, "operator", "queue_age", 0)
 	s.message(t, id, "pending", "ana@x.example", "535 5.7.8 not <b>you</b>")
 	b.get("/settings/mail").has(text("mail.state.troubled"), "535 5.7.8 not &lt;b&gt;you").lacks(text("mail.state.ready"))
+	s.subscriber(t, "Padaria", tenancy.Charge).calls(t, 1, 10, 1) // the first steps are over
+	b.get("/").has(text("dashboard.mail.fails"), `href="/settings/mail"`).lacks("535 5.7.8")
+	s.as(t, tenancy.Manager).get("/").has(text("dashboard.mail.fails.ask"), "part=failed").lacks(text("dashboard.mail.mend"))
 	b.post("/settings/mail/test", nil).has(text("mail.state.ready")).lacks(text("mail.state.troubled"))
 	s.message(t, id, "delivered", "bia@x.example", "250 ok")
 	s.message(t, id, "dead", "gone@x.example", "550 5.1.1 no such user") // others get theirs
 	b.get("/settings/mail").has(text("mail.state.ready")).lacks(text("mail.state.troubled"))
+	b.get("/").lacks(text("dashboard.mail.fails"))
 }
 
 func TestAWithdrawnConsentSaysWhatHappenedAndWhatToDoInBothLanguages(t *testing.T) {
