@@ -54,10 +54,10 @@ const backEvery = 5 * time.Minute
 
 // Escalate tells those to whom a rule's alert goes when nobody has acknowledged it and some of it goes on. again is when it must be
 // looked at once more, because it is snoozed, the hours are quiet, or what is over may come back before it was gone for the rule's
-// time; zero: never.
+// time; zero: never. Who deletes a rule or switches it off has nobody called for what it raised.
 func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 	rule, lead := s.Rules[ruleID], s.goesOn(ruleID)
-	if rule.Escalation == nil {
+	if rule.Escalation == nil || !rule.DeletedAt.IsZero() {
 		return p, again
 	}
 	var ids []int64
@@ -73,7 +73,7 @@ func Escalate(s Situation, ruleID int64) (p Planned, again time.Time) {
 		}
 		ids = append(ids, e.ID)
 	}
-	if lead == nil {
+	if lead == nil || !rule.Enabled {
 		return p, again
 	}
 	again = time.Time{}

@@ -238,7 +238,7 @@ func TestAnEscalationBeginsWhenTheFirstWasTold(t *testing.T) {
 	night := time.Date(2026, 5, 4, 23, 0, 0, 0, zone)
 	s := Situation{
 		Now: night, Zone: zone, Team: []Person{{"a@x.com", "A", tenancy.Manager, "en"}, {"b@x.com", "B", tenancy.Owner, "en"}},
-		Rules: map[int64]Rule{1: {ID: 1, Thresholds: []int64{1, 2}, To: Recipients{Roles: []tenancy.Role{tenancy.Manager}}, Quiet: &Quiet{22 * 60, 8 * 60}, LastAtOnce: true,
+		Rules: map[int64]Rule{1: {ID: 1, Enabled: true, Thresholds: []int64{1, 2}, To: Recipients{Roles: []tenancy.Role{tenancy.Manager}}, Quiet: &Quiet{22 * 60, 8 * 60}, LastAtOnce: true,
 			Escalation: &Escalation{After: 15, Roles: []tenancy.Role{tenancy.Owner}, Addresses: []string{"boss@x.com"}}}},
 		Events: []Event{{ID: 1, RuleID: 1, Audience: Operator, Threshold: 1}},
 	}
@@ -278,6 +278,16 @@ func TestAnEscalationBeginsWhenTheFirstWasTold(t *testing.T) {
 		other.Events[0].AcknowledgedAt = s.Now
 		if p, again := Escalate(other, 1); len(p.Deliveries) != 0 || !again.IsZero() {
 			t.Errorf("over for %s and acknowledged: %+v, again %s", over, p, again)
+		}
+	}
+	for name, change := range map[string]func(*Rule){
+		"deleted": func(r *Rule) { r.DeletedAt = s.Now }, "switched off": func(r *Rule) { r.Enabled = false }, "to tell no others": func(r *Rule) { r.Escalation = nil },
+	} {
+		other, rule := s, s.Rules[1]
+		change(&rule)
+		other.Rules = map[int64]Rule{1: rule}
+		if p, again := Escalate(other, 1); len(p.Deliveries) != 0 || !again.IsZero() {
+			t.Errorf("the rule was %s: %+v, again %s", name, p, again)
 		}
 	}
 	s.Snoozes = []Snooze{{1, "", s.Now.Add(time.Hour)}}

@@ -64,7 +64,7 @@ func TestAnAddressIsOneHoweverItIsWritten(t *testing.T) {
 
 // asked is a customer whose own rule names three addresses from outside, its user and its own address.
 func asked() Situation {
-	rule := Rule{ID: 1, Audience: Customer, Scope: Tenant, TenantID: 7, Thresholds: []int64{1}, To: Recipients{
+	rule := Rule{ID: 1, Enabled: true, Audience: Customer, Scope: Tenant, TenantID: 7, Thresholds: []int64{1}, To: Recipients{
 		Roles: []tenancy.Role{tenancy.TenantAdmin}, Addresses: []string{"new@x.com", "yes@são.com", "no@x.com", "ANA@x.com", "caixa@x.com"},
 	}}
 	return Situation{
