@@ -8,6 +8,7 @@ import (
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/money"
+	"github.com/fila-ia/filaia/internal/usage"
 )
 
 // installation is what readings of everything together are about.
@@ -117,26 +118,41 @@ func readSpools(ctx context.Context, s *sight) ([]alert.Reading, error) {
 	return readings, nil
 }
 
-// readCost reads what the providers charge the operator for today's calls.
+// costAfter is for how long a day's cost is looked at when the day is over: calls of its last minute, or of a spool that had to wait,
+// are in the books later.
+const costAfter = 6 * time.Hour
+
+// readCost reads what the providers charge the operator for today's calls, and for a while for yesterday's.
 func readCost(ctx context.Context, s *sight) ([]alert.Reading, error) {
 	folded, err := foldedUntil(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	day := dayOf(s.now, s.zone)
+	today := dayOf(s.now, s.zone)
+	reading, err := costOf(ctx, s, spanOf(today, s.now.Add(time.Hour)), folded)
+	if err != nil || !s.now.Before(today.Add(costAfter)) {
+		return []alert.Reading{reading}, err
+	}
+	before, err := costOf(ctx, s, spanOf(dayOf(today.Add(-time.Second), s.zone), today), folded)
+	return []alert.Reading{before, reading}, err
+}
+
+// costOf reads what the calls of a day, or of some of it, cost.
+func costOf(ctx context.Context, s *sight, span usage.Period, folded time.Time) (alert.Reading, error) {
+	day := span.Start
 	var row struct {
 		Cost  int64 `db:"cost"`
 		Calls int64 `db:"calls"`
 	}
-	from, args := union(byHours(spanOf(day, s.now.Add(time.Hour)), folded, allHours), "", []string{"cost_usd_micros", "requests"}, "")
+	from, args := union(byHours(span, folded, allHours), "", []string{"cost_usd_micros", "requests"}, "")
 	query := `SELECT coalesce(sum(cost_usd_micros), 0)::bigint AS cost, coalesce(sum(requests), 0)::bigint AS calls FROM (` + from + `) u`
 	if err := s.GetContext(ctx, &row, query, args...); err != nil {
-		return nil, fmt.Errorf("read the day's cost: %w", err)
+		return alert.Reading{}, fmt.Errorf("read the day's cost: %w", err)
 	}
-	return []alert.Reading{{
+	return alert.Reading{
 		Metric: alert.ProviderCost, Subject: installation, Value: row.Cost, Period: day,
 		Details: alert.Details{Cost: money.Micros(row.Cost), Calls: row.Calls, PeriodStart: day, Zone: s.zone.String()},
-	}}, nil
+	}, nil
 }
 
 // readRates reads how many days ago the newest exchange rate was. Where none was ever given nobody waits for one.

@@ -98,10 +98,22 @@ func TestADaysCostIsToldOfOnceADay(t *testing.T) {
 		t.Fatal("the day has not 23 hours")
 	}
 	l.look(alert.ProviderCost)
-	l.wantRaised(alert.ProviderCost, "operator installation 10000000=10000000 lead over")
+	l.wantRaised(alert.ProviderCost, "operator installation 10000000=10000000 lead")
 	cost(l.at, 60)
 	l.look(alert.ProviderCost)
-	l.wantRaised(alert.ProviderCost, "operator installation 10000000=10000000 lead over", "operator installation 10000000=60000000", "operator installation 50000000=60000000 lead")
+	l.wantRaised(alert.ProviderCost, "operator installation 10000000=10000000 lead", "operator installation 10000000=60000000", "operator installation 50000000=60000000 lead")
+	// What the day before cost is in the books some hours later at the latest.
+	cost(l.at.Add(-time.Minute), 45)
+	l.at = l.at.Add(6*time.Hour - time.Second)
+	l.look(alert.ProviderCost)
+	const late = "operator installation 50000000=55000000 lead"
+	l.wantRaised(alert.ProviderCost, "operator installation 10000000=10000000 lead", "operator installation 10000000=60000000", "operator installation 50000000=60000000 lead", late)
+	if got := l.details(`details->>'period_start'`); got != "2027-03-14T05:00:00Z" {
+		t.Errorf("the late alert is of %s", got)
+	}
+	l.at = l.at.Add(time.Second)
+	l.look(alert.ProviderCost)
+	l.wantRaised(alert.ProviderCost, "operator installation 10000000=10000000 lead over", "operator installation 10000000=60000000", "operator installation 50000000=60000000 lead", late+" over")
 }
 
 func TestAStaleRateIsToldOfOnceUntilThereIsANewOne(t *testing.T) {

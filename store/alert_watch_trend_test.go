@@ -300,3 +300,24 @@ func TestAddressesOfAKeyAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A forgotten key that somebody uses from elsewhere after half a year is just what one wants to hear of.
+func TestAKeyThatSleptForLongAndWakesUpElsewhereIsToldOf(t *testing.T) {
+	l := openLookout(t)
+	tenant := l.customer("Padaria", l.plan("basis", charging(1000, 1000)).ID)
+	key, _ := l.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "Velha"})
+	l.db.MustExec(`UPDATE alert_rules SET enabled = true WHERE metric = 'key_address'`)
+	for _, address := range []string{"203.0.113.5", "203.0.113.6"} {
+		l.use(key, address, l.at.AddDate(-1, 0, 0))
+	}
+	l.use(key, "203.0.113.5", l.at.AddDate(0, 0, -200))
+	if n, err := l.SweepWatched(l.ctx); err != nil || n != 1 {
+		t.Errorf("%d swept (%v), want the address that was not the last", n, err)
+	}
+	l.use(key, "203.0.113.5", l.at.Add(-time.Minute))
+	l.look(alert.KeyAddress)
+	l.wantRaised(alert.KeyAddress) // awake, where it was
+	l.use(key, "198.51.100.66", l.at)
+	l.look(alert.KeyAddress)
+	l.wantRaised(alert.KeyAddress, fmt.Sprintf("customer key:%d 1=1 lead", key.ID))
+}

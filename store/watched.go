@@ -57,7 +57,8 @@ func (s *Store) AddThrottled(ctx context.Context, counts []tenancy.Throttled) er
 	return nil
 }
 
-// SweepWatched removes addresses that no key was used from for six months, what providers refused more than ninety days ago, what
+// SweepWatched removes addresses that no key was used from for six months, but for the newest of each key, which tells of a key that
+// slept that another one is new, what providers refused more than ninety days ago, what
 // the watch saw longer ago than a replay asks for, and how breakers stood of replicas that are forgotten; it tells how many rows.
 func (s *Store) SweepWatched(ctx context.Context) (rows int64, err error) {
 	now := s.now().UTC()
@@ -65,7 +66,8 @@ func (s *Store) SweepWatched(ctx context.Context) (rows int64, err error) {
 		statement string
 		args      []any
 	}{
-		{`DELETE FROM key_addresses WHERE last_seen < $1`, []any{now.Add(-addressesKept)}},
+		{`DELETE FROM key_addresses a WHERE last_seen < $1 AND EXISTS (SELECT FROM key_addresses o
+			WHERE o.key_id = a.key_id AND (o.last_seen, o.address) > (a.last_seen, a.address))`, []any{now.Add(-addressesKept)}},
 		{`DELETE FROM provider_throttles WHERE minute < $1`, []any{now.Add(-throttlesKept)}},
 		{`DELETE FROM watch_looks WHERE at < $1`, []any{now.Add(-looksKept)}},
 		{`DELETE FROM breaker_states s WHERE NOT EXISTS (SELECT FROM replicas r WHERE r.name = s.replica)`, nil},
