@@ -45,44 +45,6 @@ END $$;
 CREATE CONSTRAINT TRIGGER alert_rules_changed AFTER INSERT OR UPDATE OR DELETE ON alert_rules DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION alert_rules_changed();
 
--- How many limits of the period were used up before they were raised, or lifted, and what was used when that was done last: a new round of
--- alerts begins, and tells of nothing that lies below.
-ALTER TABLE quota_buckets
-    ADD COLUMN alert_round_in     smallint NOT NULL DEFAULT 0,
-    ADD COLUMN alert_round_out    smallint NOT NULL DEFAULT 0,
-    ADD COLUMN alert_round_charge smallint NOT NULL DEFAULT 0,
-    ADD COLUMN alert_mark_in      bigint NOT NULL DEFAULT 0,
-    ADD COLUMN alert_mark_out     bigint NOT NULL DEFAULT 0,
-    ADD COLUMN alert_mark_charge  bigint NOT NULL DEFAULT 0;
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION quota_bucket_limits_changed() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    most CONSTANT bigint := 9223372036854775807;
-BEGIN
-    NEW.alert_version := 0;
-    IF NEW.limit_in > OLD.limit_in THEN
-        NEW.alert_mark_in := NEW.used_in;
-        NEW.alert_round_in := OLD.alert_round_in + (NEW.used_in >= OLD.limit_in)::int;
-    END IF;
-    IF NEW.limit_out > OLD.limit_out THEN
-        NEW.alert_mark_out := NEW.used_out;
-        NEW.alert_round_out := OLD.alert_round_out + (NEW.used_out >= OLD.limit_out)::int;
-    END IF;
-    IF coalesce(NEW.spend_cap_micros, most) > coalesce(OLD.spend_cap_micros, -1) THEN
-        NEW.alert_mark_charge := NEW.charge_brl_micros;
-        NEW.alert_round_charge := OLD.alert_round_charge + coalesce(OLD.spend_cap_micros <= NEW.charge_brl_micros OR OLD.spend_cap_micros >= 0
-            AND OLD.extra_tokens <= greatest(NEW.used_in - OLD.limit_in, 0) + greatest(NEW.used_out - OLD.limit_out, 0), false)::int;
-    END IF;
-    RETURN NEW;
-END $$;
--- +goose StatementEnd
-
--- Once for each threshold, and once more where a limit was used up and a higher one has taken its place: that begins another round.
-ALTER TABLE alert_events
-    ADD COLUMN round smallint NOT NULL DEFAULT 0,
-    DROP CONSTRAINT alert_events_once,
-    ADD CONSTRAINT alert_events_once UNIQUE (rule_id, subject, period, metric, unit, threshold, round);
-
 -- What leads is the highest that goes on, and once all is over the highest of all.
 UPDATE alert_events e SET lead = n.leads FROM (
     SELECT id, row_number() OVER (PARTITION BY group_id, audience, metric ORDER BY resolved_at IS NULL DESC, threshold DESC, lead DESC, id) = 1 AS leads
@@ -96,23 +58,6 @@ UPDATE alert_events e SET lead = n.leads FROM (
     FROM alert_events WHERE group_id IN (SELECT group_id FROM alert_events WHERE NOT lead AND resolved_at IS NOT NULL
         INTERSECT SELECT group_id FROM alert_events WHERE lead AND resolved_at IS NULL)) AS n
 WHERE n.id = e.id AND n.leads <> e.lead;
-UPDATE deliveries d SET state = 'cancelled', finished_at = now() WHERE state = 'pending' AND kind <> 'confirmation'
-    AND NOT EXISTS (SELECT FROM alert_events e WHERE e.id = ANY (d.event_ids) AND e.round = 0);
-DELETE FROM alert_events WHERE round > 0;
-ALTER TABLE alert_events
-    DROP CONSTRAINT alert_events_once,
-    ADD CONSTRAINT alert_events_once UNIQUE (rule_id, subject, period, metric, unit, threshold),
-    DROP COLUMN round;
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION quota_bucket_limits_changed() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    NEW.alert_version := 0;
-    RETURN NEW;
-END $$;
--- +goose StatementEnd
-ALTER TABLE quota_buckets
-    DROP COLUMN alert_round_in, DROP COLUMN alert_round_out, DROP COLUMN alert_round_charge,
-    DROP COLUMN alert_mark_in, DROP COLUMN alert_mark_out, DROP COLUMN alert_mark_charge;
 DROP TRIGGER alert_rules_changed ON alert_rules;
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION alert_rules_changed() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -100,12 +100,6 @@ type standingRow struct {
 	Charged        int64         `db:"charge_brl_micros"`
 	Cap            int64         `db:"cap_micros"`
 	Capped         bool          `db:"capped"`
-	RoundIn        int           `db:"alert_round_in"`
-	MarkIn         int64         `db:"alert_mark_in"`
-	RoundOut       int           `db:"alert_round_out"`
-	MarkOut        int64         `db:"alert_mark_out"`
-	RoundSpent     int           `db:"alert_round_charge"`
-	MarkSpent      int64         `db:"alert_mark_charge"`
 	Over           bool          `db:"is_over"` // the customer has gone, or the key's own plan has ended, or the period has long
 }
 
@@ -115,7 +109,6 @@ func (r *standingRow) standing() alert.Standing {
 		Covered: alert.Covered{PlanID: r.PlanID, TenantID: r.TenantID, KeyID: r.KeyID.Int64},
 		Start:   r.Start.UTC(), LimitIn: r.LimitIn, UsedIn: r.UsedIn, LimitOut: r.LimitOut, UsedOut: r.UsedOut,
 		Charged: money.Micros(r.Charged), Cap: money.Micros(r.Cap), Capped: r.Capped,
-		In: alert.Round{N: r.RoundIn, Mark: r.MarkIn}, Out: alert.Round{N: r.RoundOut, Mark: r.MarkOut}, Spent: alert.Round{N: r.RoundSpent, Mark: r.MarkSpent},
 		Details: alert.Details{
 			Tenant: r.Tenant, Plan: r.Plan, Key: r.Key, Zone: r.Zone, Blocks: r.Blocks, OveragePrice: money.Micros(r.Price),
 			PeriodStart: r.Start.UTC(), PeriodEnd: r.End.UTC(),
@@ -171,7 +164,6 @@ func (t *tx) standings(ctx context.Context, periods []int64) ([]standingRow, err
 			CASE WHEN v.overage = 'charge' THEN v.overage_price_micros ELSE 0 END AS overage_price_micros,
 			b.limit_in, b.used_in, b.limit_out, b.used_out, b.charge_brl_micros, coalesce(b.spend_cap_micros, 0) AS cap_micros,
 			b.spend_cap_micros IS NOT NULL AS capped,
-			b.alert_round_in, b.alert_mark_in, b.alert_round_out, b.alert_mark_out, b.alert_round_charge, b.alert_mark_charge,
 			n.status = 'closed' OR s.ended_at IS NOT NULL OR p.ends_at + $2 * interval '1 second' < least(now(), $3) AS is_over
 		FROM billing_periods p
 		JOIN quota_buckets b ON b.period_id = p.id
@@ -204,12 +196,12 @@ func (t *tx) insertAlerts(ctx context.Context, events []alert.Event) error {
 	number := func(get func(*e) int64) string { return ints(events, get) }
 	text := func(get func(*e) string) string { return texts(events, get) }
 	const insert = `INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, tenant_id, subscription_id, key_id, provider_id,
-			period, threshold, round, value, details, raised_at)
+			period, threshold, value, details, raised_at)
 		SELECT group_id, lead, rule, audience, metric, unit, subject, NULLIF(tenant, 0), NULLIF(subscription, 0), NULLIF(key, 0), NULLIF(provider, 0),
-			timestamptz 'epoch' + period * interval '1 microsecond', threshold, round, value, details, $1
+			timestamptz 'epoch' + period * interval '1 microsecond', threshold, value, details, $1
 		FROM unnest($2::uuid[], $3::boolean[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[],
-			$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::jsonb[])
-			AS n (group_id, lead, rule, audience, metric, unit, subject, tenant, subscription, key, provider, period, threshold, round, value, details)
+			$12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::jsonb[])
+			AS n (group_id, lead, rule, audience, metric, unit, subject, tenant, subscription, key, provider, period, threshold, value, details)
 		ORDER BY rule, subject, period, metric, threshold
 		ON CONFLICT DO NOTHING`
 	_, err := t.ExecContext(ctx, insert, t.now,
@@ -219,7 +211,7 @@ func (t *tx) insertAlerts(ctx context.Context, events []alert.Event) error {
 		text(func(v *e) string { return v.Subject.Key }), number(func(v *e) int64 { return v.Subject.TenantID }),
 		number(func(v *e) int64 { return v.Subject.SubscriptionID }), number(func(v *e) int64 { return v.Subject.KeyID }),
 		number(func(v *e) int64 { return v.Subject.ProviderID }), number(func(v *e) int64 { return v.Period.UnixMicro() }),
-		number(func(v *e) int64 { return v.Threshold }), number(func(v *e) int64 { return int64(v.Round) }), number(func(v *e) int64 { return v.Value }),
+		number(func(v *e) int64 { return v.Threshold }), number(func(v *e) int64 { return v.Value }),
 		texts(details, func(s *string) string { return *s }))
 	if err != nil {
 		return fmt.Errorf("raise %d alerts: %w", len(events), err)
@@ -243,9 +235,8 @@ func (t *tx) toldOf(ctx context.Context, periods []standingRow) (map[string][]al
 		Metric    alert.Metric   `db:"metric"`
 		Unit      alert.Unit     `db:"unit"`
 		Threshold int64          `db:"threshold"`
-		Round     int            `db:"round"`
 	}
-	const query = `SELECT e.subject, e.rule_id, e.audience, e.metric, e.unit, e.threshold, e.round
+	const query = `SELECT e.subject, e.rule_id, e.audience, e.metric, e.unit, e.threshold
 		FROM unnest($1::text[], $2::bigint[]) AS n (subject, period)
 		JOIN alert_events e ON e.subject = n.subject AND e.period = timestamptz 'epoch' + n.period * interval '1 microsecond'`
 	if err := t.SelectContext(ctx, &rows, query, texts(subjects, func(s *string) string { return *s }),
@@ -254,9 +245,7 @@ func (t *tx) toldOf(ctx context.Context, periods []standingRow) (map[string][]al
 	}
 	told := map[string][]alert.Raised{}
 	for _, r := range rows {
-		told[r.Subject] = append(told[r.Subject], alert.Raised{
-			RuleID: r.RuleID, Audience: r.Audience, Metric: r.Metric, Unit: r.Unit, Threshold: r.Threshold, Round: r.Round,
-		})
+		told[r.Subject] = append(told[r.Subject], alert.Raised{RuleID: r.RuleID, Audience: r.Audience, Metric: r.Metric, Unit: r.Unit, Threshold: r.Threshold})
 	}
 	return told, nil
 }

@@ -36,7 +36,6 @@ type Event struct {
 	Subject   Subject
 	Period    time.Time // begin of the billing period or day, or when it began
 	Threshold int64
-	Round     int   // how many limits of the period were used up and raised before
 	Value     int64 // when it was raised
 	Details   Details
 

@@ -21,14 +21,7 @@ type Standing struct {
 	Charged           money.Micros // BRL
 	Cap               money.Micros // BRL, on what is charged
 	Capped            bool         // there is a cap: one that pays for no token has the plan refuse at its limits
-	In, Out, Spent    Round
-	Details           Details // names and terms; Look fills the figures in
-}
-
-// Round is how a period's limit was raised. A higher limit than one that was used up begins another round.
-type Round struct {
-	N    int   // of this one, from 0
-	Mark int64 // what was used when the limit was raised last
+	Details           Details      // names and terms; Look fills the figures in
 }
 
 // Never is a use that nothing reaches.
@@ -51,20 +44,6 @@ func (s *Standing) measure(m Metric) (used, base int64, ok bool) {
 		return int64(s.Charged), most, most > 0
 	}
 	return 0, 0, false
-}
-
-// round is that of a metric; what is a share of nothing has only one.
-func (s *Standing) round(m Metric, unit Unit) Round {
-	switch {
-	case unit != Percent:
-	case m == InputQuota:
-		return s.In
-	case m == OutputQuota:
-		return s.Out
-	case m == SpendCap:
-		return s.Spent
-	}
-	return Round{}
 }
 
 // mostCharged is what the cap comes to in whole tokens: it is reached when the next one would pass it.
@@ -156,38 +135,28 @@ type Raised struct {
 	Metric    Metric
 	Unit      Unit
 	Threshold int64
-	Round     int
 }
 
 // Fresh makes the events of what is due and was not told before. A threshold is old news when the rule has told of it or of a
 // higher one in this period, or a rule has that held before and does not any more: a plan that changes, a rule that is
-// edited, a limit that is raised tell nobody again what they know. Only a limit that was used up is done with: of the higher one that
-// takes its place what lies above the use of then is told.
+// edited, a limit that is raised tell nobody again what they know.
 func (s *Standing) Fresh(due []Due, holding []Rule, told []Raised, group uuid.UUID, now time.Time) []Event {
+	holds := func(id int64) bool { return slices.ContainsFunc(holding, func(r Rule) bool { return r.ID == id }) }
 	var events []Event
 	for _, d := range due {
-		if s.old(&d, holding, told) {
-			continue
-		}
-		events = append(events, Event{
-			Group: group, RuleID: d.Rule.ID, RuleName: d.Rule.Name, Audience: d.Rule.Audience, Metric: d.Rule.Metric, Unit: d.Rule.Unit,
-			Subject: s.Subject, Period: s.Start, Threshold: d.Threshold, Round: s.round(d.Rule.Metric, d.Rule.Unit).N, Value: d.Value, Details: s.details(), RaisedAt: now,
+		old := slices.ContainsFunc(told, func(t Raised) bool {
+			return t.Audience == d.Rule.Audience && t.Metric == d.Rule.Metric && t.Unit == d.Rule.Unit && t.Threshold >= d.Threshold &&
+				(t.RuleID == d.Rule.ID || !holds(t.RuleID))
 		})
+		if !old {
+			events = append(events, Event{
+				Group: group, RuleID: d.Rule.ID, RuleName: d.Rule.Name, Audience: d.Rule.Audience, Metric: d.Rule.Metric, Unit: d.Rule.Unit,
+				Subject: s.Subject, Period: s.Start, Threshold: d.Threshold, Value: d.Value, Details: s.details(), RaisedAt: now,
+			})
+		}
 	}
 	Lead(events)
 	return events
-}
-
-// old tells whether a threshold that is due is no news after what was told.
-func (s *Standing) old(d *Due, holding []Rule, told []Raised) bool {
-	holds := func(id int64) bool { return slices.ContainsFunc(holding, func(r Rule) bool { return r.ID == id }) }
-	round := s.round(d.Rule.Metric, d.Rule.Unit)
-	_, base, _ := s.measure(d.Rule.Metric)
-	below := reach(d.Rule.Unit, d.Threshold, base) <= round.Mark
-	return slices.ContainsFunc(told, func(t Raised) bool {
-		return t.Audience == d.Rule.Audience && t.Metric == d.Rule.Metric && t.Unit == d.Rule.Unit && (t.RuleID == d.Rule.ID || !holds(t.RuleID)) &&
-			(t.Round == round.N && t.Threshold >= d.Threshold || t.Round < round.N && below)
-	})
 }
 
 func (s *Standing) details() Details {
