@@ -187,18 +187,23 @@ func (s *Store) HoldDelivery(ctx context.Context, id int64, replica string, leas
 }
 
 // RecordAttempt writes an attempt down, with the state in which it leaves a message that was pending, and lets the message go. One
-// that stays pending is due after a.Next.
+// that stays pending is due after a.Next. Who was stopped for so long that another has the message by now changes nothing of it, but
+// for one thing: what was delivered is delivered, whoever gave it up.
 func (s *Store) RecordAttempt(ctx context.Context, id int64, a alert.Attempt, state alert.DeliveryState) error {
 	err := s.inTx(ctx, func(t *tx) error {
 		const note = `INSERT INTO delivery_attempts (delivery_id, at, took_ms, outcome, answer, replica) VALUES ($1, $2, $3, $4, $5, $6)`
 		if _, err := t.ExecContext(ctx, note, id, a.At, max(0, a.Took.Milliseconds()), a.Outcome, alert.Answer(a.Answer), a.Replica); err != nil {
 			return err
 		}
-		const leave = `UPDATE deliveries SET attempts = attempts + 1, sending_until = NULL,
-			state = CASE WHEN state = 'pending' THEN $2 ELSE state END,
-			due_at = CASE WHEN state = 'pending' AND $2 = 'pending' THEN clock_timestamp() + $4 * interval '1 microsecond' ELSE due_at END,
-			finished_at = CASE WHEN state = 'pending' AND $2 <> 'pending' THEN $3 ELSE finished_at END WHERE id = $1`
-		if _, err := t.ExecContext(ctx, leave, id, string(state), t.now, a.Next.Microseconds()); err != nil {
+		const count = `UPDATE deliveries SET attempts = attempts + 1 WHERE id = $1`
+		if _, err := t.ExecContext(ctx, count, id); err != nil {
+			return err
+		}
+		const leave = `UPDATE deliveries SET sending_until = NULL, state = $2,
+			due_at = CASE WHEN $2 = 'pending' THEN clock_timestamp() + $4 * interval '1 microsecond' ELSE due_at END,
+			finished_at = CASE WHEN $2 <> 'pending' THEN $3 ELSE finished_at END
+			WHERE id = $1 AND (state = 'pending' AND sending_by = $5 OR $2 = 'delivered' AND state IN ('pending', 'dead'))`
+		if _, err := t.ExecContext(ctx, leave, id, string(state), t.now, a.Next.Microseconds(), a.Replica); err != nil {
 			return err
 		}
 		// Pages show how far messages are.

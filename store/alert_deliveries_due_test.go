@@ -109,7 +109,7 @@ func TestAMessageIsNotBegunBeforeItIsDue(t *testing.T) {
 	if _, state, wait := d.begin(id); state != alert.Pending || wait != 0 {
 		t.Fatalf("%s, %s: due now", state, wait)
 	}
-	failed := alert.Attempt{At: time.Now(), Outcome: alert.OutcomeRetry, Next: time.Hour}
+	failed := alert.Attempt{At: time.Now(), Outcome: alert.OutcomeRetry, Next: time.Hour, Replica: "a"}
 	if err := d.RecordAttempt(context.Background(), id, failed, alert.Pending); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestAClockThatIsAheadHoldsNoMessageBack(t *testing.T) {
 		t.Fatalf("%s, %s: it is due at once", state, wait)
 	}
 	ctx := context.Background()
-	if err := d.RecordAttempt(ctx, id, alert.Attempt{At: time.Now(), Outcome: alert.OutcomeRefused}, alert.Dead); err != nil {
+	if err := d.RecordAttempt(ctx, id, alert.Attempt{At: time.Now(), Outcome: alert.OutcomeRefused, Replica: "a"}, alert.Dead); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.ResendDelivery(ctx, id); err != nil {

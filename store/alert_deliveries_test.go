@@ -310,6 +310,39 @@ func TestAMessageIsSentByOneAtATime(t *testing.T) {
 	}
 }
 
+func TestWhoWasStoppedForLongTakesNoMessageFromTheNext(t *testing.T) {
+	d := openDelivering(t)
+	d.raise(alert.InputQuota, 5000)
+	d.dispatch(held(time.Now()))
+	id, ctx := d.work[0].DeliveryID, context.Background()
+	begin := func(replica string, state alert.DeliveryState, free bool) {
+		t.Helper()
+		_, got, wait, err := d.BeginDelivery(ctx, id, replica, time.Minute)
+		if err != nil || got != state || free != (wait == 0) {
+			t.Errorf("%s finds it %s for %s, %v; want %s, free: %v", replica, got, wait, err, state, free)
+		}
+	}
+	record := func(replica string, outcome alert.Outcome, state alert.DeliveryState) {
+		t.Helper()
+		if err := d.RecordAttempt(ctx, id, alert.Attempt{At: time.Now(), Outcome: outcome, Replica: replica}, state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin("a", alert.Pending, true)
+	d.exec(`UPDATE deliveries SET sending_until = now() - interval '1 second'`) // a is stopped
+	begin("b", alert.Pending, true)
+	record("a", alert.OutcomeRetry, alert.Pending)
+	begin("c", alert.Pending, false)
+	record("a", alert.OutcomeRefused, alert.Dead)
+	begin("c", alert.Pending, false)
+	record("b", alert.OutcomeRetry, alert.Dead)
+	begin("c", alert.Dead, true)
+	record("a", alert.OutcomeDelivered, alert.Delivered) // its answer came at last
+	begin("c", alert.Delivered, true)
+	record("b", alert.OutcomeRetry, alert.Dead)
+	begin("c", alert.Delivered, true)
+}
+
 func TestWhatWasOnlyKeptCanBeSent(t *testing.T) {
 	d := openDelivering(t)
 	d.raise(alert.InputQuota, 5000)

@@ -86,7 +86,10 @@ func TestAMessageUnderWayAtTheEndIsSentByTheNext(t *testing.T) {
 	if n := s.count(`SELECT count(*) FROM delivery_attempts`); n != 0 {
 		t.Errorf("%d attempts written down of a message that was not tried to its end", n)
 	}
-	s.run("a")
+	if n := s.count(`SELECT count(*) FROM deliveries WHERE sending_until > now()`); n != 0 {
+		t.Error("who has gone still has it")
+	}
+	s.run("b")
 	s.eventually(1, inState, "delivered")
 }
 
@@ -194,4 +197,26 @@ func (f forgetful) RecordAttempt(ctx context.Context, id int64, a alert.Attempt,
 		return errors.New("connection refused")
 	}
 	return f.Store.RecordAttempt(ctx, id, a, state)
+}
+
+func TestAReplicaSendsAMessageOnceAtATimeThoughItsJobRunsTwice(t *testing.T) {
+	s := newStage(t)
+	sending, end := make(chan struct{}), make(chan struct{})
+	s.post.answer = func(try int, _ alert.Delivery) (string, error) {
+		if try > 1 {
+			t.Error("it is sent twice at a time")
+			return "250 ok", nil
+		}
+		close(sending)
+		<-end
+		return "250 ok", nil
+	}
+	s.run("a")
+	s.raise(s.rule(alert.Operator, alert.ErrorRate), 500)
+	<-sending
+	s.exec(`UPDATE deliveries SET sending_until = now() - interval '1 second'`)
+	s.exec(`UPDATE river_job SET state = 'available', scheduled_at = now()`)
+	s.eventually(1, `SELECT count(*) FROM river_job WHERE (metadata->>'snoozes')::int >= 1`)
+	close(end)
+	s.eventually(1, inState, "delivered")
 }

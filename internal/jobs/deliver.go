@@ -39,6 +39,10 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 	if a, done := r.takeUnrecorded(id); done {
 		return r.record(ctx, id, a, alert.Delivered)
 	}
+	if !r.enter(id) {
+		return river.JobSnooze(busyPause) // its job was taken for stuck; the store tells replicas apart, and not what one does twice
+	}
+	defer r.leave(id)
 	begun, state, wait, err := r.Store.BeginDelivery(ctx, id, r.Replica, leaseTime)
 	switch {
 	case err != nil:
@@ -55,6 +59,8 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 	a, err := r.try(ctx, begun)
 	unanswered := errors.Is(err, alert.ErrUnanswered)
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) && !unanswered {
+
+		r.letGo(ctx, id)
 		return river.JobSnooze(0) // this process ends; whoever comes next begins at once
 	}
 	again := !last(job.JobRow)
@@ -81,6 +87,29 @@ func (w *deliverer) Work(ctx context.Context, job *river.Job[DeliverArgs]) error
 		return err
 	}
 	return errNotDelivered
+}
+
+func (r *Runner) enter(id int64) (free bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	free = !r.under[id]
+	r.under[id] = true
+	return free
+}
+
+func (r *Runner) leave(id int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.under, id)
+}
+
+// letGo has another begin with a message whose attempt was broken off. Where that fails, its claim ends by itself.
+func (r *Runner) letGo(ctx context.Context, id int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPause)
+	defer cancel()
+	if err := r.Store.HoldDelivery(ctx, id, r.Replica, 0); err != nil {
+		r.Log.Warn("a message that was under way is sent a minute later", "delivery", id, "error", err)
+	}
 }
 
 // NextRetry is not before the time that the other side asked for.

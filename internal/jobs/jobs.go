@@ -30,7 +30,7 @@ type Store interface {
 	// BeginDelivery claims a message for lease. state is that of the message afterwards: nothing is to be sent unless it is
 	// alert.Pending. wait is for how long another still has it.
 	BeginDelivery(ctx context.Context, id int64, replica string, lease time.Duration) (begun alert.Begun, state alert.DeliveryState, wait time.Duration, err error)
-	// HoldDelivery prolongs the claim of a replica by lease from now. It fails when the replica has it no more.
+	// HoldDelivery prolongs the claim of a replica to lease from now; zero lets it go. It fails when the replica has it no more.
 	HoldDelivery(ctx context.Context, id int64, replica string, lease time.Duration) error
 	// RecordAttempt writes an attempt down, with the state in which it leaves the message.
 	RecordAttempt(ctx context.Context, id int64, a alert.Attempt, state alert.DeliveryState) error

@@ -65,13 +65,14 @@ type Runner struct {
 
 	mu         sync.Mutex
 	unrecorded map[int64]alert.Attempt // what was delivered and could not be written down
+	under      map[int64]bool          // way
 }
 
 // New makes a Runner. Nothing runs before Run.
 func New(o Options) (*Runner, error) { return newRunner(o, retries(), func(*river.Config) {}) }
 
 func newRunner(o Options, waits []time.Duration, tune func(*river.Config)) (*Runner, error) {
-	r := &Runner{Options: o, retry: retryPolicy{waits, time.Now}, wake: make(chan struct{}, 1), mend: mendEvery, note: recordTime, unrecorded: map[int64]alert.Attempt{}}
+	r := &Runner{Options: o, retry: retryPolicy{waits, time.Now}, wake: make(chan struct{}, 1), mend: mendEvery, note: recordTime, unrecorded: map[int64]alert.Attempt{}, under: map[int64]bool{}}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &deliverer{r: r})
 	river.AddWorker(workers, &escalator{r: r})
