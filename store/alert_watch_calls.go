@@ -151,8 +151,12 @@ func errorReading(subject alert.Subject, covered alert.Covered, details alert.De
 	}
 }
 
-// newestCalls bounds how many calls of a window tell its p95: the newest ones.
-const newestCalls = 50_000
+// So many of the newest calls of a window tell its p95: of all customers together and, where there are more of them, of each by itself,
+// since a small one must not vanish beside a big one.
+const (
+	newestCalls    = 50_000
+	newestCallsOne = 10_000
+)
 
 // firstID is the least id of a call that began at a moment or later: ids are UUIDv7.
 func firstID(at time.Time) uuid.UUID {
@@ -165,9 +169,9 @@ func firstID(at time.Time) uuid.UUID {
 
 // readLatency reads within what time 95 % of the answered calls of the windows of the rules were answered.
 func readLatency(ctx context.Context, s *sight) ([]alert.Reading, error) {
-	const newest = `(SELECT tenant_id, latency_ms FROM (
-			SELECT tenant_id, latency_ms, status FROM usage_events WHERE id >= $1 AND created_at >= $2 ORDER BY id DESC LIMIT $3) newest
-		WHERE status = 'ok') u`
+	const newest = `(SELECT tenant_id, latency_ms, status FROM usage_events WHERE id >= $1 AND created_at >= $2 ORDER BY id DESC LIMIT $3) u WHERE status = 'ok'`
+	const newestOfEach = `tenants c CROSS JOIN LATERAL (SELECT tenant_id, latency_ms, status FROM usage_events e
+			WHERE e.tenant_id = c.id AND e.id >= $1 AND e.created_at >= $2 ORDER BY e.id DESC LIMIT $3) u WHERE c.status = 'active' AND u.status = 'ok'`
 	const p95 = `count(*) AS calls, percentile_disc(0.95) WITHIN GROUP (ORDER BY latency_ms)::bigint AS p95`
 	var readings []alert.Reading
 	for _, window := range s.windows() {
@@ -191,10 +195,19 @@ func readLatency(ctx context.Context, s *sight) ([]alert.Reading, error) {
 				Calls int64 `db:"calls"`
 				P95   int64 `db:"p95"`
 			}
-			const query = `SELECT ` + watchedCustomerColumns + `, u.calls, u.p95 FROM (
-					SELECT tenant_id, ` + p95 + ` FROM ` + newest + ` GROUP BY tenant_id HAVING count(*) >= $4) u` + watchedCustomerOf + `
+			from, most := newest, newestCalls
+			var more bool
+			const beyond = `SELECT EXISTS (SELECT FROM usage_events WHERE id >= $1 AND created_at >= $2 ORDER BY id DESC OFFSET $3)`
+			if err := s.GetContext(ctx, &more, beyond, firstID(since), since, newestCalls); err != nil {
+				return nil, fmt.Errorf("count the window's calls: %w", err)
+			}
+			if more {
+				from, most = newestOfEach, newestCallsOne
+			}
+			query := `SELECT ` + watchedCustomerColumns + `, u.calls, u.p95 FROM (
+					SELECT u.tenant_id, ` + p95 + ` FROM ` + from + ` GROUP BY u.tenant_id HAVING count(*) >= $4) u` + watchedCustomerOf + `
 				WHERE u.p95 >= $5 ORDER BY n.id`
-			if err := s.SelectContext(ctx, &rows, query, firstID(since), since, newestCalls, alert.FewestCalls, least); err != nil {
+			if err := s.SelectContext(ctx, &rows, query, firstID(since), since, most, alert.FewestCalls, least); err != nil {
 				return nil, fmt.Errorf("read latency of customers: %w", err)
 			}
 			for _, r := range rows {

@@ -321,3 +321,25 @@ func TestAKeyThatSleptForLongAndWakesUpElsewhereIsToldOf(t *testing.T) {
 	l.look(alert.KeyAddress)
 	l.wantRaised(alert.KeyAddress, fmt.Sprintf("customer key:%d 1=1 lead", key.ID))
 }
+
+// However much others call, a customer's own calls tell how fast it is answered.
+func TestASmallCustomersSlownessIsSeenBesideABigOne(t *testing.T) {
+	l := openLookout(t)
+	plan := l.plan("basis", charging(1000, 1000))
+	big, small := l.customer("Grande", plan.ID), l.customer("Pequena", plan.ID)
+	l.db.MustExec(`UPDATE alert_rules SET enabled = false`)
+	l.add(`audience, scope, metric, unit, thresholds, window_minutes`, `'customer', 'all', 'latency_p95', 'ms', '{25000}', 10`)
+	for n := range 30 {
+		l.event(small, time.Duration(300+n)*time.Second, 60_000, "ok")
+	}
+	at := l.at.Add(-4 * time.Minute)
+	l.db.MustExec(`INSERT INTO usage_events (id, created_at, tenant_id, key_id, period_id, model, endpoint, status, http_status, streamed, estimated, input_tokens,
+			cached_tokens, output_tokens, reasoning_tokens, cost_usd_micros, latency_ms, first_byte_ms, request_id)
+		SELECT (left($1::text, 14) || '7' || lpad(to_hex(n % 4096), 3, '0') || '-8000-' || lpad(to_hex(n), 12, '0'))::uuid, $2, $3, 1, 1, 'm', 'e', 'ok', 200,
+			false, false, 0, 0, 0, 0, 0, 30000, 0, '' FROM generate_series(1, $4::int) AS n`, firstID(at).String(), at, big.ID, newestCalls)
+	l.look(alert.LatencyP95)
+	l.wantRaised(alert.LatencyP95, fmt.Sprintf("customer tenant:%d 25000=30000 lead", big.ID), fmt.Sprintf("customer tenant:%d 25000=60000 lead", small.ID))
+	if got := l.details(`details->>'calls'`); got != "30" {
+		t.Errorf("%s calls tell of the small one", got)
+	}
+}
