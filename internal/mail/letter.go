@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -60,7 +61,7 @@ func (s *Sender) write(m alert.Mail, d alert.Delivery, n alert.Notice, t alert.T
 	}
 	l := &letter{id: d.MessageID, at: at.UTC(), from: from, to: to}
 	g := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	g.SetMessageIDWithValue(d.MessageID.String() + "@" + from[strings.LastIndexByte(from, '@')+1:])
+	g.SetMessageIDWithValue(d.MessageID.String() + "@" + place(n.PublicURL, from))
 	g.SetDateWithValue(sent)
 	// From is always the address that signs in or was set up, whose domain signs (DKIM) and is allowed to send (SPF).
 	g.FromMailAddress(&mail.Address{Name: cmp.Or(person(m.Name), "FILA-IA"), Address: from})
@@ -83,6 +84,18 @@ func (s *Sender) write(m alert.Mail, d alert.Delivery, n alert.Notice, t alert.T
 	}
 	l.raw = raw.Bytes()
 	return l, nil
+}
+
+// place is what makes a message's id unique beyond this installation: its address, which stays the same for all attempts while the sender
+// may be changed between two of them. An installation that has no name takes the sender's domain.
+func place(publicURL, from string) string {
+	if u, err := url.Parse(publicURL); err == nil && strings.Contains(u.Hostname(), ".") {
+		_, notName := netip.ParseAddr(u.Hostname())
+		if host, err := idna.Lookup.ToASCII(u.Hostname()); err == nil && notName != nil {
+			return host
+		}
+	}
+	return from[strings.LastIndexByte(from, '@')+1:]
 }
 
 // unsubscribe lets mail programs show a button (RFC 2369), which works with one click over https only (RFC 8058).

@@ -147,6 +147,25 @@ func TestAMessageThatWasDeferredArrivesAtTheNextAttemptAsTheSame(t *testing.T) {
 	}
 }
 
+func TestAMessageKeepsItsIDThoughTheSenderIsChanged(t *testing.T) {
+	const id = "0191d6a0-6f00-7c00-8000-0000000000aa@"
+	for url, want := range map[string][2]string{
+		"https://painel.padaria.com.br:8443": {"painel.padaria.com.br", "painel.padaria.com.br"}, "https://são.com.br": {"xn--so-sia.com.br", "xn--so-sia.com.br"},
+		"http://192.0.2.1:8080": {"um.example", "dois.example"}, "http://[2001:db8::1]": {"um.example", "dois.example"}, "http://localhost:8080": {"um.example", "dois.example"}, "": {"um.example", "dois.example"},
+	} {
+		s := newStage(t)
+		for i, from := range []string{"a@um.example", "a@dois.example"} {
+			s.use(alert.MailAccess{}, func(m *alert.Mail) { m.From = from })
+			if _, err := s.Send(s.ctx, delivery(), alert.Notice{PublicURL: url}, said()); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.server.Messages()[i].MessageID; got != "<"+id+want[i]+">" {
+				t.Errorf("%s from %s: %s, want %s", url, from, got, want[i])
+			}
+		}
+	}
+}
+
 func TestServersThatHangUpOrFallSilentAreTriedAgain(t *testing.T) {
 	for _, stage := range []mailtest.Stage{mailtest.Connected, mailtest.Auth, mailtest.Mail, mailtest.Rcpt, mailtest.Body, mailtest.Data} {
 		for what, behaviour := range map[string]error{"hangs up": mailtest.ErrDrop, "says nothing": mailtest.ErrHang} {
