@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +26,12 @@ type Data struct {
 	Subject  string  `json:"subject"`
 	Message  string  `json:"message"`
 	Link     string  `json:"link"`
-	Alerts   []Alert `json:"alerts"` // none in a test
+	Alerts   []Alert `json:"alerts"` // none in a test; maxAlerts at most
+	LeftOut  int     `json:"alerts_left_out,omitempty"`
 }
+
+// maxAlerts is how many alerts one message holds, some 100 KB: receivers refuse what is too big, and go on refusing it.
+const maxAlerts = 200
 
 // Alert is one threshold that was reached.
 type Alert struct {
@@ -133,10 +138,24 @@ func payload(d alert.Delivery, n alert.Notice, t alert.Text) ([]byte, error) {
 		ID: d.MessageID.String(), Audience: string(d.Audience), Language: string(n.Language),
 		Subject: t.Subject, Message: t.Short, Link: t.Link, Alerts: []Alert{},
 	}}
-	for i := range n.Events {
-		p.Data.Alerts = append(p.Data.Alerts, alertOf(&n.Events[i]))
+	shown := told(n.Events)
+	for i := range shown {
+		p.Data.Alerts = append(p.Data.Alerts, alertOf(&shown[i]))
 	}
+	p.Data.LeftOut = len(n.Events) - len(shown)
 	return json.Marshal(p)
+}
+
+// told is what of the events a message holds: where they are too many, those that stand for others, and of these the first.
+func told(events []alert.Event) []alert.Event {
+	if len(events) <= maxAlerts {
+		return events
+	}
+	leads := slices.DeleteFunc(slices.Clone(events), func(e alert.Event) bool { return !e.Lead })
+	if len(leads) == 0 {
+		leads = events
+	}
+	return leads[:min(len(leads), maxAlerts)]
 }
 
 func alertOf(e *alert.Event) Alert {
