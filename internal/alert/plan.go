@@ -232,7 +232,7 @@ func (s *Situation) messages(r *reader) []Delivery {
 		}
 	}
 	for _, t := range r.events {
-		if r.team && t.event.Audience == Customer && r.hasTwin(t.event) {
+		if r.team && t.event.Audience == Customer && r.hasTwin(t) {
 			continue
 		}
 		due := t.due
@@ -265,10 +265,13 @@ func (s *Situation) messages(r *reader) []Delivery {
 	return list
 }
 
-// hasTwin tells whether one of the team who is also a customer's contact hears of the same thing as one of the team.
-func (r *reader) hasTwin(e *Event) bool {
+// hasTwin tells whether one of the team who is also a customer's contact hears of the same thing as one of the team, now or at the same
+// moment.
+func (r *reader) hasTwin(as told) bool {
+	e := as.event
 	return slices.ContainsFunc(r.events, func(t told) bool {
-		return !t.snoozed && t.event.Audience == Operator && t.event.Metric == e.Metric && t.event.Subject.Key == e.Subject.Key && t.event.Threshold == e.Threshold
+		return (!t.snoozed || t.due.Equal(as.due)) &&
+			t.event.Audience == Operator && t.event.Metric == e.Metric && t.event.Subject.Key == e.Subject.Key && t.event.Threshold == e.Threshold
 	})
 }
 

@@ -40,6 +40,20 @@ func (s Situation) only(d Delivery) []Situation {
 	return []Situation{s}
 }
 
+// withoutTwins are the events that tell one of the team nothing that they hear of twice: held until the same moment for different reasons, both
+// are in the message, and told apart from it once nothing is held.
+func (s Situation) withoutTwins() (ids []int64) {
+	for _, e := range s.Events {
+		if e.Audience == Operator || !slices.ContainsFunc(s.Events, func(o Event) bool {
+			return o.Audience == Operator && o.Metric == e.Metric && o.Subject.Key == e.Subject.Key && o.Threshold == e.Threshold
+		}) {
+			ids = append(ids, e.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 func TestWhoIsAskedAgainWhileNothingHasChangedIsToldTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawHolding(t)
@@ -48,7 +62,7 @@ func TestWhoIsAskedAgainWhileNothingHasChangedIsToldTheSame(t *testing.T) {
 			around[0].Now = d.DueAt.Add(time.Second)
 			still, _ := AskAgain(d, around, nil)
 			team := slices.ContainsFunc(around[0].Events, func(e Event) bool { return e.Audience == Operator })
-			if !slices.Equal(still.EventIDs, d.EventIDs) || team && (still.Audience != d.Audience || still.TenantID != d.TenantID || still.Name != d.Name) {
+			if !slices.Equal(still.EventIDs, around[0].withoutTwins()) || team && (still.Audience != d.Audience || still.TenantID != d.TenantID) {
 				t.Errorf("asked again of %+v there is %+v", d, still)
 			}
 		}
