@@ -122,8 +122,8 @@ func TestAClockThatGoesBackSendsNothingTwice(t *testing.T) {
 
 func TestAChatThatDoesNotAnswerHoldsBackNoEmail(t *testing.T) {
 	s := newStage(t)
-	rule := s.rule(alert.Operator, alert.ErrorRate)
-	s.exec(`INSERT INTO alert_channels (kind, name, target, sealed) VALUES ('slack', 'Sala', 'hooks.slack.com', '')`)
+	rule := s.rule(alert.Customer, alert.InputQuota)
+	s.exec(`INSERT INTO alert_channels (tenant_id, kind, name, target, sealed) VALUES ($1, 'slack', 'Sala', 'hooks.slack.com', '')`, s.tenant)
 	s.exec(`UPDATE alert_rules SET channel_ids = ARRAY(SELECT id FROM alert_channels) WHERE id = $1`, rule)
 	s.post.answer = func(_ int, d alert.Delivery) (string, error) {
 		if d.Channel != alert.Email {
@@ -134,9 +134,9 @@ func TestAChatThatDoesNotAnswerHoldsBackNoEmail(t *testing.T) {
 	s.run("a")
 	const groups = 40 // more than are sent at a time
 	for range groups {
-		s.raise(rule, 500)
+		s.raise(rule, 10_000) // what a customer hears of at once, however much there is
 	}
-	s.eventually(groups, inState, "delivered")
+	s.eventually(2*groups, inState, "delivered")
 }
 
 // notices keeps what is to be written.

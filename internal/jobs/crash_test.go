@@ -101,7 +101,7 @@ func TestTwoReplicasTellOfAGroupOnce(t *testing.T) {
 	s.run("c")
 	const groups = 60
 	for range groups {
-		s.raise(rule, 5000, 8000)
+		s.raise(rule, 9000, 10_000)
 	}
 	s.eventually(2*groups, inState, "delivered")
 	if n := s.post.all(); n != 2*groups {
@@ -117,7 +117,7 @@ func TestPlannersAtOnceNeverShareAGroup(t *testing.T) {
 	rule := s.rule(alert.Customer, alert.InputQuota)
 	const groups = 120
 	for range groups {
-		s.raise(rule, 5000, 8000, 9000)
+		s.raise(rule, 8000, 9000, 10_000)
 	}
 	ended := make(chan error, 4)
 	for range 4 {

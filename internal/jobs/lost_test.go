@@ -48,10 +48,11 @@ func TestAMessageWhoseJobIsGoneIsFoundAgain(t *testing.T) {
 
 func TestMessagesWhoseJobsAreGoneAreAllFoundAtOnce(t *testing.T) {
 	s := newStage(t)
-	rule := s.rule(alert.Operator, alert.ErrorRate)
-	const groups = 700 // more than one look takes
-	s.exec(`INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, period, threshold, value, raised_at)
-		SELECT gen_random_uuid(), true, id, audience, metric, unit, 'provider:' || n, '2026-11-01', 500, 500, now() FROM alert_rules, generate_series(1, $1::int) AS n WHERE id = $2`, groups, rule)
+	rule := s.rule(alert.Customer, alert.InputQuota)
+	const groups, messages = 350, 700 // more than one look takes
+	s.exec(`INSERT INTO alert_events (group_id, lead, rule_id, audience, metric, unit, subject, tenant_id, period, threshold, value, raised_at)
+		SELECT gen_random_uuid(), true, id, audience, metric, unit, 'subscription:' || n, $3, '2026-11-01', 10000, 10000, now()
+		FROM alert_rules, generate_series(1, $1::int) AS n WHERE id = $2`, groups, rule, s.tenant)
 	s.dispatched()
 	s.exec(`DELETE FROM river_job`)
 	made := 0
@@ -62,8 +63,8 @@ func TestMessagesWhoseJobsAreGoneAreAllFoundAtOnce(t *testing.T) {
 	if err := r.Round(context.Background(), true); err != nil {
 		t.Fatal(err)
 	}
-	if s.get(&made, `SELECT count(*) FROM river_job`); made != groups {
-		t.Errorf("%d jobs, want %d", made, groups)
+	if s.get(&made, `SELECT count(*) FROM river_job`); made != messages {
+		t.Errorf("%d jobs, want %d", made, messages)
 	}
 }
 
