@@ -108,6 +108,7 @@ func TestManyWhoNameAnAddressAtOnceAskItOnce(t *testing.T) {
 		all.Go(func() {
 			r := naming("fora@x.com")
 			r.Metric, r.Audience, r.Scope, r.TenantID = metrics[i%3], alert.Customer, alert.Tenant, a.ID
+			r.Thresholds = []int64{int64(i+1) * 1000} // a twin would be refused
 			if _, err := o.CreateAlertRule(o.ctx, r); err != nil {
 				t.Error(err)
 			}
