@@ -33,6 +33,7 @@ func TestACapThatPaysForNothingIsToldAsOneThatRefuses(t *testing.T) {
 
 func TestAnAlertThatCannotBeRaisedKeepsNoOtherFromBeingRaised(t *testing.T) {
 	o := openOffice(t)
+	o.at = time.Now() // open periods are those of PostgreSQL's clock
 	plan := o.plan("basis", blocking(1000, 1000))
 	broken, sound := o.customer("A", plan.ID), o.customer("B", plan.ID)
 	for _, id := range []int64{broken.ID, sound.ID} {
