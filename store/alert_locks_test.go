@@ -143,6 +143,7 @@ func TestRulesOfACustomerAreTakenInOneOrder(t *testing.T) {
 // TestAKeyThatIsRotatedTakesPeriodsBeforeKeys: as commits do, which note last when a key was used.
 func TestAKeyThatIsRotatedTakesPeriodsBeforeKeys(t *testing.T) {
 	o := openOffice(t)
+	o.at = time.Now() // open periods are those of PostgreSQL's clock
 	plan := o.plan("basis", blocking(1000, 1000))
 	tenant := o.customer("Padaria", plan.ID)
 	key, secret := o.newKey(tenancy.KeyDraft{TenantID: tenant.ID, Name: "Loja", PlanID: plan.ID})

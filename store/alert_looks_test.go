@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/fila-ia/filaia/internal/alert"
 	"github.com/fila-ia/filaia/internal/tenancy"
@@ -11,6 +12,7 @@ import (
 // TestOnlyWhatARuleMayConcernIsLookedAtAgain: a customer that saves its rules costs no other anything.
 func TestOnlyWhatARuleMayConcernIsLookedAtAgain(t *testing.T) {
 	o := openOffice(t)
+	o.at = time.Now() // open periods are those of PostgreSQL's clock
 	plan := o.plan("basis", blocking(1000, 1000))
 	padaria, hotel := o.customer("Padaria", plan.ID), o.customer("Hotel", plan.ID)
 	key, secret := o.newKey(tenancy.KeyDraft{TenantID: padaria.ID, Name: "Loja", PlanID: plan.ID})
@@ -78,6 +80,7 @@ func insert(r alert.Rule) string {
 // TestARuleThatIsSavedWhileOthersLookIsLookedAtAfterThem: they go by the rules of before.
 func TestARuleThatIsSavedWhileOthersLookIsLookedAtAfterThem(t *testing.T) {
 	o := openOffice(t)
+	o.at = time.Now() // open periods are those of PostgreSQL's clock
 	tenant := o.customer("Padaria", o.plan("basis", blocking(1000, 1000)).ID)
 	_, err := o.CurrentUsage(o.ctx, tenant.ID)
 	o.must(err)

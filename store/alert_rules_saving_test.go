@@ -96,6 +96,7 @@ func TestARuleAlikeWatchesTheSameForTheSame(t *testing.T) {
 
 func TestWhatIsForeseenIsWhatSavingTells(t *testing.T) {
 	o := openOffice(t)
+	o.at = time.Now() // open periods are those of PostgreSQL's clock
 	o.db.MustExec(`DELETE FROM alert_rules`)
 	plan := o.plan("basis", blocking(1000, 1000))
 	for i, used := range []int{680, 400, 990} {
